@@ -1,0 +1,76 @@
+# SysCare: live patches delivered as RPMs. `make help` lists the targets.
+
+SHELL       := /bin/bash
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+GOFLAGS_ALL := -trimpath -ldflags '$(LDFLAGS)'
+
+PREFIX      ?= /usr
+BINDIR      ?= $(PREFIX)/bin
+LIBEXECDIR  ?= $(PREFIX)/libexec/syscare
+MANDIR      ?= $(PREFIX)/share/man/man8
+COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
+
+# Tests stop and patch live processes and measure pauses: packages one after
+# the other, so that they do not disturb each other.
+TESTFLAGS   ?= -p 1 -timeout 20m
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+PROGRAMS    := syscare syscare-cc syscare-hook
+
+.PHONY: all
+all: build ## build the programs into bin/
+
+.PHONY: build
+build:
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build $(GOFLAGS_ALL) -o bin/ $(PROGRAMS:%=./cmd/%)
+
+.PHONY: setup
+setup: ## install what building and testing need, if it is missing
+	@scripts/setup.sh
+
+.PHONY: demo
+demo: setup build ## fix a security flaw in a running redis-server
+	@scripts/demo.sh
+
+.PHONY: test
+test: setup build ## set up, then run all tests
+	$(GO) vet ./...
+	$(GO) test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: setup build ## all tests with the race detector
+	$(GO) test -race $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: ## formatting, vet, staticcheck, golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+.PHONY: bench
+bench: ## all benchmarks
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
+
+.PHONY: install
+install: build ## install into DESTDIR
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
+	install -m 0755 bin/syscare $(DESTDIR)$(BINDIR)/syscare
+	install -m 0755 bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
+	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
+	install -d -m 0700 $(DESTDIR)/var/lib/syscare
+	@if [ -f packaging/syscare.8 ]; then install -D -m 0644 packaging/syscare.8 $(DESTDIR)$(MANDIR)/syscare.8; fi
+	@if [ -f packaging/syscare.bash ]; then install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare; fi
+
+.PHONY: clean
+clean: ## remove what was built here (not the caches)
+	rm -rf bin build syscare-build.*
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10

@@ -1,0 +1,116 @@
+package redisrpm
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSourceListFromOneLineForm(t *testing.T) {
+	etc := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(etc, "sources.list"), []byte(`
+# deb http://commented.example bookworm main
+deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib
+deb http://mirror.example/security bookworm-security main
+deb http://vendor.example cloud-sdk-bookworm main
+deb http://other.example bookworm stable
+`), 0o600))
+	assert.Equal(t, `Types: deb-src
+URIs: http://mirror.example/debian
+Suites: bookworm
+Components: main
+Signed-By: /k.gpg
+
+Types: deb-src
+URIs: http://mirror.example/security
+Suites: bookworm-security
+Components: main
+
+`, sourceList(etc))
+}
+
+func TestSourceListFromDeb822Form(t *testing.T) {
+	etc := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(etc, "sources.list.d"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(etc, "sources.list.d", "debian.sources"), []byte(
+		`Types: deb
+# a comment
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates bookworm-backports
+Components: main
+Signed-By: /k.gpg
+
+Enabled: no
+Types: deb
+URIs: http://off.example
+Suites: bookworm
+Components: main
+`), 0o600))
+	list := sourceList(etc)
+	assert.Contains(t, list, "URIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n")
+	assert.NotContains(t, list, "off.example")
+	assert.Contains(t, list, "URIs: http://deb.debian.org/debian-security\n", "the missing archive is Debian's own")
+}
+
+func TestFailedEntryLeavesNothing(t *testing.T) {
+	cache := t.TempDir()
+	err := entry(filepath.Join(cache, "entry"), func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, "no", "such", "directory"), nil, 0o600)
+	})
+	require.Error(t, err)
+	left, err := os.ReadDir(cache)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// TestPackages looks at the packages with the tools of the system.
+func TestPackages(t *testing.T) {
+	packages := Require(t)
+	for name, want := range map[string]string{
+		packages.SourceRPM:    "redis (none) 7.0.15-1 x86_64",
+		packages.RPM:          "redis (none) 7.0.15-1 x86_64",
+		packages.DebuginfoRPM: "redis-debuginfo (none) 7.0.15-1 x86_64",
+	} {
+		got, err := exec.Command("rpm", "-qp", "--nosignature", "--qf", "%{NAME} %{EPOCH} %{VERSION}-%{RELEASE} %{ARCH}", name).Output()
+		require.NoError(t, err, name)
+		assert.Equal(t, want, string(got))
+	}
+
+	root := t.TempDir()
+	for _, name := range []string{packages.RPM, packages.DebuginfoRPM} {
+		unpack := exec.Command("sh", "-c", `rpm2cpio "$0" | cpio -idm --quiet`, name)
+		unpack.Dir = root
+		out, err := unpack.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	program, err := elf.Open(filepath.Join(root, "usr/bin/redis-server"))
+	require.NoError(t, err)
+	defer program.Close()
+	assert.Equal(t, elf.ET_DYN, program.Type, "position independent")
+	assert.Nil(t, program.Section(".symtab"), "stripped")
+
+	debug, err := elf.Open(filepath.Join(root, "usr/lib/debug/usr/bin/redis-server-7.0.15-1.x86_64.debug"))
+	require.NoError(t, err)
+	defer debug.Close()
+	assert.NotNil(t, debug.Section(".debug_info"))
+	symbols, err := debug.Symbols()
+	require.NoError(t, err)
+	functions := map[string]bool{}
+	for _, s := range symbols {
+		functions[s.Name] = functions[s.Name] || elf.ST_TYPE(s.Info) == elf.STT_FUNC
+	}
+	for _, fix := range Fixes() {
+		_, err := packages.PatchFile(fix.Name)
+		assert.NoError(t, err)
+		for _, name := range fix.Functions {
+			_, isNew := strings.CutPrefix(name, "+")
+			assert.Equal(t, !isNew, functions[name], "%s: %s", fix.Name, name)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+// Check verifies the patch that id names: its files and digests, that a
+// program that it fits is running or installed, and that no applied patch
+// replaces the same code. The error is an ErrInsecure, ErrCorrupt,
+// ErrUnsupported, ErrMismatch or ErrConflict.
+func (m *Manager) Check(ctx context.Context, id string) error {
+	v, err := m.look()
+	if err != nil {
+		return err
+	}
+	p, err := v.resolve(id)
+	if err != nil {
+		return err
+	}
+	entities, err := v.load(p)
+	if err != nil {
+		return err
+	}
+	return v.check(ctx, p, entities, false)
+}
+
+func (v *view) load(p *Installed) ([]Entity, error) {
+	entities, err := p.load()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.FullName(), err)
+	}
+	return entities, nil
+}
+
+// check is Check once the files are loaded. force allows what a user may
+// decide: a patch that nothing runs yet, and one that lies over another.
+func (v *view) check(ctx context.Context, p *Installed, entities []Entity, force bool) error {
+	if force {
+		return nil
+	}
+	if err := v.checkFit(ctx, p); err != nil {
+		return fmt.Errorf("%s: %w", p.FullName(), err)
+	}
+	return v.checkConflicts(ctx, p, entities)
+}
+
+// checkFit demands that at least one entity has a target: a process of its
+// build ID, or the installed file. An entity of unknown path can have one.
+func (v *view) checkFit(ctx context.Context, p *Installed) error {
+	var why []string
+	for _, e := range p.Meta.Entities {
+		if len(v.processes(ctx, e.BuildID).procs) > 0 || e.Path == "" {
+			return nil
+		}
+		id, err := fileBuildID(filepath.Join(v.m.root, e.Path))
+		switch {
+		case err != nil:
+			why = append(why, fmt.Sprintf("%s: %v", e.Path, err))
+		case id == e.BuildID:
+			return nil
+		default:
+			why = append(why, fmt.Sprintf("the installed %s has build ID %s, the patch is for %s", e.Path, id, e.BuildID))
+		}
+	}
+	return fmt.Errorf("%w: %s; install %s, or its patch for the version that is installed (--force registers it anyway)",
+		ErrMismatch, strings.Join(why, "; "), p.Meta.Target.FullName())
+}
+
+func fileBuildID(path string) (object.BuildID, error) {
+	// Opening anything but a regular file could wait or act.
+	if info, err := os.Stat(path); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := object.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	s := f.Section(".note.gnu.build-id")
+	if s == nil {
+		return "", fmt.Errorf("%s has no build ID", path)
+	}
+	data, err := s.Bytes()
+	if err != nil {
+		return "", err
+	}
+	return object.BuildIDInNotes(data, s.Align), nil
+}
+
+// checkConflicts compares the replaced ranges with those of every other patch
+// that is applied or switched off.
+func (v *view) checkConflicts(ctx context.Context, p *Installed, entities []Entity) error {
+	for _, other := range v.all {
+		if other.UUID == p.UUID || other.Meta == nil || supersedes(p.Meta, other.Meta) || !sharesTarget(p, other) {
+			continue
+		}
+		if v.status(ctx, other).State.presence() == Absent {
+			continue
+		}
+		theirs, err := other.load()
+		if err != nil {
+			return fmt.Errorf("%w: %s is applied to the same program and cannot be read: %w; remove it first", ErrConflict, other.FullName(), err)
+		}
+		if name := overlap(entities, theirs); name != "" {
+			return fmt.Errorf("%s: %w: %s replaces %s too; remove it first, or use --force to lie over it",
+				p.FullName(), ErrConflict, other.FullName(), name)
+		}
+	}
+	return nil
+}
+
+func sharesTarget(a, b *Installed) bool {
+	for _, x := range a.Meta.Entities {
+		for _, y := range b.Meta.Entities {
+			if x.BuildID == y.BuildID {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overlap names a function that both replace, or "".
+func overlap(ours, theirs []Entity) string {
+	for _, a := range ours {
+		for _, b := range theirs {
+			if a.BuildID != b.BuildID {
+				continue
+			}
+			for _, f := range a.Object.Funcs {
+				for _, g := range b.Object.Funcs {
+					if f.Kind == patchobject.Replaced && g.Kind == patchobject.Replaced &&
+						f.OldAddress < g.OldAddress+object.Address(g.OldSize) && g.OldAddress < f.OldAddress+object.Address(f.OldSize) {
+						return f.Name
+					}
+				}
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,98 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// trustedDir is an open directory that only root can change. Files are opened
+// relative to it and checked after opening, so that nobody can swap one
+// between the check and the use.
+type trustedDir struct {
+	f    *os.File
+	path string
+}
+
+func openTrustedDir(path string) (*trustedDir, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	return newTrustedDir(fd, path, err)
+}
+
+// dir opens the directory name in d.
+func (d *trustedDir) dir(name string) (*trustedDir, error) {
+	fd, err := unix.Openat(int(d.f.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	return newTrustedDir(fd, filepath.Join(d.path, name), err)
+}
+
+func newTrustedDir(fd int, path string, err error) (*trustedDir, error) {
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %s is a link or no directory", ErrInsecure, path)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	d := &trustedDir{os.NewFile(uintptr(fd), path), path}
+	if err := checkOwner(d.f); err != nil {
+		_ = d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *trustedDir) close() error { return d.f.Close() }
+
+// names lists the directory.
+func (d *trustedDir) names() ([]string, error) { return d.f.Readdirnames(-1) }
+
+// read returns the contents of the file name in d, at most limit bytes.
+func (d *trustedDir) read(name string, limit int64) ([]byte, error) {
+	path := filepath.Join(d.path, name)
+	// O_NONBLOCK: opening a FIFO must not wait for a writer.
+	fd, err := unix.Openat(int(d.f.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%w: %s is a symbolic link", ErrInsecure, path)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrInsecure, path)
+	}
+	if err := checkOwner(f); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%w: %s has more than %d bytes", ErrCorrupt, path, limit)
+	}
+	return data, nil
+}
+
+// checkOwner demands that root owns f and that nobody else can write it.
+func checkOwner(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if st.Uid != 0 {
+		return fmt.Errorf("%w: %s belongs to user %d; reinstall the patch package, or `chown root`", ErrInsecure, f.Name(), st.Uid)
+	}
+	if st.Mode&0o022 != 0 {
+		return fmt.Errorf("%w: %s is writable by group or others (mode %04o); `chmod go-w` it", ErrInsecure, f.Name(), st.Mode&0o7777)
+	}
+	return nil
+}

@@ -23,7 +23,7 @@ socketdir=
 if [ -t 1 ]; then bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true); else bold='' plain=''; fi
 step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 say() { printf '   %s\n' "$*"; }
-show() { printf '   $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/     /'; }
+show() { printf '   $ %s\n' "${*//$PWD\//}"; "$@" 2>&1 | sed 's/^/     /'; }
 fail() { printf '\nThe demonstration failed: %s\n' "$*" >&2; exit 1; }
 
 cleanup() {
@@ -76,15 +76,16 @@ say "It took $SECONDS s."
 patch_rpm=$demo/output/patch-$target-$patch-1-1.x86_64.rpm
 [ -f "$patch_rpm" ] || fail "syscare build made no $patch_rpm"
 
-step "3. Install redis and the patch package into $root"
+step "3. Install redis and the patch package into build/demo/root"
 say "A root of its own with its own rpm database, not this machine's. It has no C library"
 say "and no shell, so dependencies are not checked and scriptlets are not run: the patch"
 say "is installed, not yet applied."
 install_rpm() {
-    rpm --root "$root" --dbpath /var/lib/rpm --nosignature -i --nodeps --noscripts "$@"
+    # Debian's rpm warns on every call that it is not the machine's package manager.
+    rpm --root "$root" --dbpath /var/lib/rpm --nosignature -i --nodeps --noscripts "$@" 2> >(grep -v "^rpm: " >&2)
 }
 install_rpm "$demo/packages/$target.x86_64.rpm" "$patch_rpm"
-rpm --root "$root" --dbpath /var/lib/rpm -qa | sort | sed 's/^/   installed: /'
+rpm --root "$root" --dbpath /var/lib/rpm -qa 2>/dev/null | sort | sed 's/^/   installed: /'
 
 step "4. Start the vulnerable server and put it under load"
 "$root/usr/bin/redis-server" --port 0 --unixsocket "$socket" --save '' --appendonly no \
@@ -132,7 +133,7 @@ step "5. Before"
 expect before "$vulnerable"
 
 step "6. Apply the patch to the running process"
-show bin/syscare --root "$root" apply "$identifier" -v
+show bin/syscare --root "$root" -v apply "$identifier"
 show bin/syscare --root "$root" status "$identifier"
 same_process
 expect patched "$repaired"

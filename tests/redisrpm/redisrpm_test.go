@@ -107,7 +107,7 @@ func TestPackages(t *testing.T) {
 	}
 	for _, fix := range Fixes() {
 		_, err := packages.PatchFile(fix.Name)
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		for _, name := range fix.Functions {
 			_, isNew := strings.CutPrefix(name, "+")
 			assert.Equal(t, !isNew, functions[name], "%s: %s", fix.Name, name)

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -112,5 +113,25 @@ func TestPackages(t *testing.T) {
 			_, isNew := strings.CutPrefix(name, "+")
 			assert.Equal(t, !isNew, functions[name], "%s: %s", fix.Name, name)
 		}
+	}
+}
+
+// TestChecksTellTheFlawedServer keeps the checks honest: each must find the
+// program as it is without its fix, more than once, and not take it for fixed.
+func TestChecksTellTheFlawedServer(t *testing.T) {
+	packages := Require(t)
+	root := t.TempDir()
+	require.NoError(t, packages.Unpack(t.Context(), root))
+	for _, fix := range Fixes() {
+		if fix.Check == nil || fix.Check.Before == "" {
+			continue
+		}
+		t.Run(fix.Name, func(t *testing.T) {
+			server := StartServer(t, root, fix.Check.Library(t))
+			require.NoError(t, server.Holds(fix.Check, false))
+			require.NoError(t, server.Holds(fix.Check, false))
+			require.Error(t, server.Holds(fix.Check, true))
+			assert.NoError(t, server.Process.Signal(syscall.Signal(0)), "the check must not hurt the server")
+		})
 	}
 }

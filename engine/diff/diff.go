@@ -1,0 +1,123 @@
+package diff
+
+import (
+	"fmt"
+
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+// Unit is one translation unit before and after the fix.
+type Unit struct {
+	Source   string       // path of the source file, for people
+	Original *object.File // compiled with one section per function and datum
+	Patched  *object.File // likewise, with the fix
+	// Recorded is the object that the target was linked from, with the flags
+	// of its own build. Where it is nil and the target holds no code, the code
+	// expected in processes is taken from Original.
+	Recorded *object.File
+}
+
+// Options says what the patch object is called and what the user accepts.
+type Options struct {
+	UUID        string // of the entity, canonical form
+	Entity      string
+	TargetName  string
+	TargetPath  string
+	Tool        string   // version of SysCare
+	AllowLayout []string // names of types whose layout may change
+}
+
+// Result is a patch object and what is in it.
+type Result struct {
+	Object    []byte
+	Functions []string // replaced functions, in the order of the patch object
+	Notes     []string // what was accepted on the user's word
+}
+
+// Build compares the units of one target ELF and writes its patch object. The
+// target is the unstripped ELF or its debuginfo. It returns ErrNoChange when
+// nothing functional changed and a *Refusal when the change cannot be patched.
+func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) {
+	t, err := newTarget(targetFile)
+	if err != nil {
+		return nil, err
+	}
+	e := newEmitter(t)
+	result := &Result{}
+	for _, u := range units {
+		p, err := loadPair(u)
+		if err != nil {
+			return nil, err
+		}
+		if p.original.file.Machine != targetFile.Machine {
+			return nil, p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, targetFile.Machine)
+		}
+		nodes, notes, err := p.difference(opt.AllowLayout)
+		if err != nil {
+			return nil, err
+		}
+		result.Notes = append(result.Notes, notes...)
+		if len(nodes) > 0 {
+			e.add(p, nodes)
+		}
+	}
+	funcs, err := e.emit()
+	if err != nil {
+		return nil, err
+	}
+	if len(funcs) == 0 {
+		return nil, ErrNoChange
+	}
+	info := patchobject.Info{
+		UUID: opt.UUID, Entity: opt.Entity, TargetID: targetFile.BuildID, TargetName: opt.TargetName,
+		TargetPath: opt.TargetPath, Arch: e.arch.Name, Tool: opt.Tool,
+	}
+	for _, f := range funcs {
+		if f.Kind == patchobject.Replaced {
+			result.Functions = append(result.Functions, f.Name)
+		}
+	}
+	if result.Object, err = patchobject.Encode(e.out, info, funcs, e.bindList()); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func loadPair(u Unit) (*pair, error) {
+	p := &pair{source: u.Source, equal: map[[2]*node]bool{}}
+	for _, part := range []struct {
+		what string
+		file *object.File
+		into **unit
+	}{{"original", u.Original, &p.original}, {"patched", u.Patched, &p.patched}, {"recorded", u.Recorded, &p.recorded}} {
+		if part.file == nil && part.what == "recorded" {
+			continue
+		}
+		loaded, err := loadUnit(part.file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s object: %w", u.Source, part.what, err)
+		}
+		*part.into = loaded
+	}
+	return p, nil
+}
+
+// difference runs the steps up to selection.
+func (p *pair) difference(allowLayout []string) (nodes []*node, notes []string, err error) {
+	p.correlate()
+	if err := p.compare(); err != nil {
+		return nil, nil, err
+	}
+	if err := p.guardData(); err != nil {
+		return nil, nil, err
+	}
+	if nodes, err = p.selected(); err != nil || len(nodes) == 0 {
+		return nil, nil, err
+	}
+	if err := p.checkUnit(); err != nil {
+		return nil, nil, err
+	}
+	notes, err = p.guardLayouts(allowLayout)
+	return nodes, notes, err
+}

@@ -1,0 +1,281 @@
+package diff
+
+import (
+	"debug/elf"
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/isa"
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// nodeKind says what a section holds.
+type nodeKind int
+
+const (
+	kindFunction  nodeKind = iota + 1
+	kindData               // named data, constant or not, with one place in the target
+	kindAnonymous          // read-only data without a name that lasts: jump tables, __func__, CSWTCH
+	kindPool               // SHF_MERGE: strings and constants, referred to piece by piece
+	kindTLS
+)
+
+// node is one allocated section of a unit: with one section per function and
+// datum, a node is a function or datum.
+type node struct {
+	section *object.Section
+	kind    nodeKind
+	name    string           // of the primary symbol, else of the section
+	symbols []*object.Symbol // functions or data at their offsets, by value then name
+	primary *object.Symbol   // nil for pools and tables without a symbol
+	data    []byte
+	relocs  []object.Reloc
+
+	twin    *node // the node of the other object that it corresponds to
+	changed bool  // of a node of the patched object that has a twin
+	parent  *node // of f.cold: f
+	child   *node // of f: f.cold
+
+	start   uint64 // of a piece: where in its section it begins
+	newName string // of the symbol of primary in the patch
+}
+
+func (n *node) isFunction() bool { return n.kind == kindFunction }
+func (n *node) writable() bool {
+	return n.section.Flags&elf.SHF_WRITE != 0 && !strings.HasPrefix(n.section.Name, ".data.rel.ro")
+}
+
+// unit is one object file as nodes.
+type unit struct {
+	file      *object.File
+	arch      *isa.Arch
+	nodes     []*node
+	bySection map[*object.Section]*node
+	pieces    map[*object.Section][]*node // of sections cut into pieces
+	ends      map[*node][]uint64          // instruction ends, see instructionEnd
+	callers   map[*node][]*node           // functions that refer to a node, in file order
+}
+
+// renumbered matches the parts of a name that compilers number afresh.
+var (
+	numberSuffix = regexp.MustCompile(`(\.\d+)+$`)
+	cloneNumber  = regexp.MustCompile(`\.(constprop|isra|part|cold|lto_priv)\.\d+`)
+	// anonymousName matches the names that compilers invent for constants:
+	// "C.12.3456" is a constant aggregate. A variable that the user called C
+	// or L has no digits after a dot, or is a static local and not read-only.
+	anonymousName = regexp.MustCompile(`^(__func__|__FUNCTION__|__PRETTY_FUNCTION__|CSWTCH|C)\.\d+(\.\d+)*$`)
+)
+
+// baseName is name without what compilers renumber.
+func baseName(name string) string {
+	return numberSuffix.ReplaceAllString(cloneNumber.ReplaceAllString(name, ".$1"), "")
+}
+
+// loadUnit turns the allocated sections of f into nodes.
+func loadUnit(f *object.File) (*unit, error) {
+	arch, err := isa.ForMachine(f.Machine)
+	if err != nil {
+		return nil, err
+	}
+	if f.Type != elf.ET_REL {
+		return nil, fmt.Errorf("ELF type %v, want a relocatable object", f.Type)
+	}
+	u := &unit{file: f, arch: arch, bySection: map[*object.Section]*node{}, callers: map[*node][]*node{},
+		pieces: map[*object.Section][]*node{}, ends: map[*node][]uint64{}}
+	for _, s := range f.Sections {
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Type == elf.SHT_NOTE || s.Name == ehFrame || s.Size == 0 {
+			continue
+		}
+		n := &node{section: s, name: s.Name}
+		if n.data, err = s.Bytes(); err != nil {
+			return nil, err
+		}
+		u.nodes = append(u.nodes, n)
+		u.bySection[s] = n
+	}
+	if err := u.readRelocs(); err != nil {
+		return nil, err
+	}
+	for _, s := range f.Symbols {
+		n := u.bySection[s.Section]
+		if n == nil || s.Name == "" || strings.HasPrefix(s.Name, ".L") {
+			continue
+		}
+		switch s.Type {
+		case elf.STT_FUNC, elf.STT_OBJECT, elf.STT_TLS, elf.STT_GNU_IFUNC, elf.STT_NOTYPE:
+			n.symbols = append(n.symbols, s)
+		}
+	}
+	for _, n := range u.nodes {
+		n.classify()
+	}
+	u.splitUnnamed()
+	u.linkColdParts()
+	u.indexCallers()
+	return u, nil
+}
+
+func (u *unit) readRelocs() error {
+	for _, s := range u.file.Sections {
+		if s.Type != elf.SHT_RELA && s.Type != elf.SHT_REL || int(s.Info) >= len(u.file.Sections) {
+			continue
+		}
+		n := u.bySection[u.file.Sections[s.Info]]
+		if n == nil {
+			continue
+		}
+		relocs, err := u.file.ReadRela(s)
+		if err != nil {
+			return err
+		}
+		sort.SliceStable(relocs, func(i, j int) bool { return relocs[i].Offset < relocs[j].Offset })
+		for _, r := range relocs {
+			if r.Type != 0 { // R_*_NONE
+				n.relocs = append(n.relocs, r)
+			}
+		}
+	}
+	return nil
+}
+
+func (n *node) classify() {
+	sort.SliceStable(n.symbols, func(i, j int) bool {
+		a, b := n.symbols[i], n.symbols[j]
+		if a.Value != b.Value {
+			return a.Value < b.Value
+		}
+		return a.Bind != elf.STB_LOCAL && b.Bind == elf.STB_LOCAL
+	})
+	for _, s := range n.symbols {
+		if s.Type != elf.STT_NOTYPE {
+			n.primary = s
+			n.name = s.Name
+			break
+		}
+	}
+	flags := n.section.Flags
+	switch {
+	case flags&elf.SHF_EXECINSTR != 0:
+		n.kind = kindFunction
+	case flags&elf.SHF_TLS != 0:
+		n.kind = kindTLS
+	case flags&elf.SHF_MERGE != 0 && n.primary == nil:
+		n.kind = kindPool
+	case n.primary == nil && !n.writable(),
+		n.primary != nil && n.primary.Bind == elf.STB_LOCAL && !n.writable() && anonymousName.MatchString(n.name),
+		n.isLabelTable():
+		n.kind = kindAnonymous
+	default:
+		n.kind = kindData
+	}
+}
+
+// isLabelTable recognises the static table of a computed goto: local data made
+// of addresses inside one function, which move with its code.
+func (n *node) isLabelTable() bool {
+	if n.primary == nil || n.primary.Bind != elf.STB_LOCAL || len(n.relocs) == 0 || len(n.relocs)*8 != len(n.data) {
+		return false
+	}
+	first := n.relocs[0].Symbol.Section
+	for _, r := range n.relocs {
+		s := r.Symbol.Section
+		if s == nil || s != first || s.Flags&elf.SHF_EXECINSTR == 0 || r.Symbol.Type != elf.STT_SECTION || r.Addend == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// linkColdParts ties f.cold to f.
+func (u *unit) linkColdParts() {
+	byName := map[string]*node{}
+	for _, n := range u.nodes {
+		if n.isFunction() {
+			byName[n.name] = n
+		}
+	}
+	for _, n := range u.nodes {
+		if !n.isFunction() {
+			continue
+		}
+		base, found := strings.CutSuffix(numberSuffix.ReplaceAllString(n.name, ""), ".cold")
+		if parent := byName[base]; found && parent != nil {
+			n.parent, parent.child = parent, n
+		}
+	}
+}
+
+func (u *unit) indexCallers() {
+	for _, n := range u.nodes {
+		if !n.isFunction() {
+			continue
+		}
+		seen := map[*node]bool{}
+		for _, r := range n.relocs {
+			if to := u.bySection[r.Symbol.Section]; r.Symbol.Section != nil && to != nil && !seen[to] {
+				seen[to] = true
+				u.callers[to] = append(u.callers[to], n)
+			}
+		}
+	}
+}
+
+// place is what a relocation refers to inside its unit.
+type place struct {
+	node   *node
+	offset int64 // in the node, with the addend, without the correction for the program counter
+}
+
+// refersTo gives the place that r in node from refers to; ok is false for
+// outside symbols.
+func (u *unit) refersTo(from *node, r object.Reloc) (place, bool) {
+	if r.Symbol.Section == nil || u.bySection[r.Symbol.Section] == nil {
+		return place{}, false
+	}
+	n := u.nodeAt(from, r)
+	return place{node: n, offset: int64(r.Symbol.Value) + r.Addend - int64(n.start)}, true
+}
+
+// poolPiece returns the string or constant of a pool that r refers to, and how
+// far into it. Assemblers keep the symbol of pooled data in program counter
+// relative references, and give exact offsets in absolute ones.
+func (n *node) poolPiece(typ isa.RelocType, r object.Reloc) (piece []byte, delta int64, err error) {
+	start, delta := int64(r.Symbol.Value), r.Addend
+	if r.Symbol.Type == elf.STT_SECTION {
+		if typ.Kind != isa.Absolute {
+			return nil, 0, fmt.Errorf("section %q: %s without the symbol of a constant", n.section.Name, typ.Name)
+		}
+		start, delta = r.Addend, 0
+	}
+	if start < 0 || start >= int64(len(n.data)) {
+		return nil, 0, fmt.Errorf("section %q: reference outside it at %#x", n.section.Name, start)
+	}
+	if n.section.Flags&elf.SHF_STRINGS == 0 {
+		size := max(int64(n.section.EntSize), 1)
+		if start+size > int64(len(n.data)) {
+			return nil, 0, fmt.Errorf("section %q: constant at %#x is cut short", n.section.Name, start)
+		}
+		return n.data[start : start+size], delta, nil
+	}
+	width := max(int(n.section.EntSize), 1)
+	end := int(start)
+	for ; ; end += width {
+		if end+width > len(n.data) {
+			return nil, 0, fmt.Errorf("section %q: string at %#x has no end", n.section.Name, start)
+		}
+		if isZero(n.data[end : end+width]) {
+			return n.data[start : end+width], delta, nil
+		}
+	}
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -44,7 +44,7 @@ type Check struct {
 const corruptHLL = `
 local header = 'HYLL' .. string.char(1,0,0,0, 0,0,0,0,0,0,0,128)
 redis.call('SET', KEYS[1], header .. string.rep(string.char(127,255), 262145))
-return redis.call('PFCOUNT', KEYS[1])`
+return 'counted ' .. redis.call('PFCOUNT', KEYS[1])`
 
 // longName is longer than the 4096 bytes that a path may have.
 var longName = strings.Repeat("a", 4200)
@@ -61,7 +61,7 @@ func Fixes() []Fix {
 			},
 			Check: &Check{
 				Command: []string{"redis-cli", "EVAL", corruptHLL, "1", "hll:check"},
-				Before:  "0",
+				Before:  "counted 0",
 				After:   "INVALIDOBJ Corrupted HLL object detected",
 			},
 		},

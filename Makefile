@@ -64,8 +64,9 @@ install: build ## install into DESTDIR
 	install -m 0755 bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
 	install -d -m 0700 $(DESTDIR)/var/lib/syscare
-	@if [ -f packaging/syscare.8 ]; then install -D -m 0644 packaging/syscare.8 $(DESTDIR)$(MANDIR)/syscare.8; fi
-	@if [ -f packaging/syscare.bash ]; then install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare; fi
+	install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare
+	install -d $(DESTDIR)$(MANDIR)
+	bin/syscare man >$(DESTDIR)$(MANDIR)/syscare.8
 
 .PHONY: clean
 clean: ## remove what was built here (not the caches)

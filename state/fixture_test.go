@@ -28,15 +28,13 @@ const (
 	toolID   = object.BuildID("bb22")
 )
 
-// killed is what the fake engine panics with where a test kills the program.
-type killed struct{}
-
 // fakeEngine is processes in memory. It knows nothing of state.
 type fakeEngine struct {
 	mu       sync.Mutex
 	procs    map[int]*fakeProcess
 	calls    int           // of Bring
-	killAt   int           // panic at the n-th Bring, 1-based; 0: never
+	killAt   int           // the n-th Bring never returns, 1-based; 0: none
+	killed   chan struct{} // closed when that one is called
 	fail     map[int]error // by PID: Bring fails
 	repaired []int
 	onBring  func(pid int)
@@ -90,7 +88,9 @@ func (f *fakeEngine) Bring(_ context.Context, p Process, e Entity, want Presence
 	defer f.mu.Unlock()
 	f.calls++
 	if f.calls == f.killAt {
-		panic(killed{})
+		close(f.killed)
+		f.mu.Unlock()
+		select {}
 	}
 	if f.onBring != nil {
 		f.onBring(p.PID)

@@ -1,11 +1,11 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -116,6 +116,42 @@ func TestBestEffortThatReachesNothingFails(t *testing.T) {
 	require.ErrorIs(t, err, ErrBusy)
 }
 
+// Many processes at once, one of which fails.
+func TestManyProcesses(t *testing.T) {
+	var pids []int
+	for pid := range 50 {
+		pids = append(pids, pid+1)
+	}
+	root, engine := t.TempDir(), newFake(pids...)
+	entity := addPatch(t, root, patchSpec{}).Entities[0].UUID
+	m := newManager(t, root, engine)
+	m.parallel = 8
+	engine.fail[40] = ErrBusy
+	_, err := m.Apply(t.Context(), "HP001", MoveOptions{})
+	require.ErrorIs(t, err, ErrBusy)
+	assert.Equal(t, Absent, highest(engine.has(entity)))
+	delete(engine.fail, 40)
+	res, err := m.Apply(t.Context(), "HP001", MoveOptions{})
+	require.NoError(t, err)
+	assert.Len(t, res.Reports, 50)
+}
+
+// Ctrl-C in the middle: what was done is reverted.
+func TestInterrupted(t *testing.T) {
+	root, engine := t.TempDir(), newFake(1, 2, 3)
+	p := addPatch(t, root, patchSpec{})
+	ctx, cancel := context.WithCancel(t.Context())
+	engine.onBring = func(pid int) {
+		if pid == 2 {
+			cancel()
+		}
+	}
+	_, err := newManager(t, root, engine).Apply(ctx, "HP001", MoveOptions{})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, []Presence{Absent, Absent, Absent}, engine.has(p.Entities[0].UUID))
+	assert.Nil(t, readRecord(t, root, p.UUID).Pending)
+}
+
 // A process that forks while the move is at work is patched as well.
 func TestProcessesThatStartMeanwhile(t *testing.T) {
 	root, engine := t.TempDir(), newFake(1)
@@ -174,33 +210,16 @@ func TestKilledInTheMiddle(t *testing.T) {
 	}
 }
 
-// killAt runs a move that is killed at the n-th Bring: nothing after that
-// point happens, but the kernel gives the lock back.
+// killAt runs a move that is killed at the n-th Bring: it stands still there
+// for ever, and its lock is gone, as after a SIGKILL.
 func killAt(t *testing.T, m *Manager, engine *fakeEngine, verb Verb, at int) {
 	t.Helper()
-	v, unlock, err := m.begin(t.Context())
-	require.NoError(t, err)
-	defer unlock()
-	p, err := v.resolve("HP001")
-	require.NoError(t, err)
-	from := v.status(t.Context(), p).State
-	to, err := next(verb, from)
-	require.NoError(t, err)
-	intent := pending{Verb: verb, From: from, To: to, When: time.Now(), BootID: m.boot}
-	v.recordOf(p).Pending = &intent
-	require.NoError(t, v.store.write(m.root))
-	entities, err := v.load(p)
-	require.NoError(t, err)
-	procs, err := engine.Find(t.Context(), serverID)
-	require.NoError(t, err)
-	engine.calls, engine.killAt = 0, at
-	defer func() {
-		engine.killAt = 0
-		assert.Equal(t, killed{}, recover())
-	}()
-	for _, proc := range procs {
-		_, _ = engine.Bring(t.Context(), proc, entities[0], to.presence(), Tuning{})
-	}
+	engine.mu.Lock()
+	engine.calls, engine.killAt, engine.killed = 0, at, make(chan struct{})
+	engine.mu.Unlock()
+	go func() { _, _ = m.moveOne(context.Background(), verb, "HP001", MoveOptions{}) }()
+	<-engine.killed
+	require.NoError(t, os.Remove(filepath.Join(m.root, lockPath)))
 }
 
 func highest(all []Presence) (most Presence) {

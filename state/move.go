@@ -227,7 +227,7 @@ func (m *Manager) journal(res Result, who string, took time.Duration, err error)
 	log := m.log.With("patch", res.Name, "uuid", res.UUID, "verb", res.Verb, "from", res.From, "to", res.To,
 		"pids", pids, "who", who, "duration", took)
 	if err != nil {
-		log.Error("patch not moved", "error", err)
+		log.Warn("patch not moved", "error", err)
 		return
 	}
 	for _, f := range res.Failures {

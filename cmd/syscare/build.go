@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/openeuler/syscare/state/metadata"
+)
+
+// maxJobs is far above what any machine has; more is a slip of the finger.
+const maxJobs = 4096
+
+func (p *program) buildCommand() *cli.Command {
+	return &cli.Command{
+		Name: "build", Usage: "build a patch from source packages, debuginfo packages and patch files",
+		UsageText: "syscare build [OPTIONS] --patch_name <PATCH_NAME> --source <SOURCE> --debuginfo <DEBUGINFO>... --patch <PATCH_FILES>...",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "patch_name", Aliases: []string{"patch-name", "n"}, Usage: "patch `NAME`"},
+			&cli.StringFlag{Name: "patch_arch", Aliases: []string{"patch-arch"}, Usage: "patch `ARCH`itecture", Value: hostArch()},
+			&cli.StringFlag{Name: "patch_version", Aliases: []string{"patch-version"}, Usage: "patch `VERSION`", Value: "1"},
+			&cli.StringFlag{Name: "patch_release", Aliases: []string{"patch-release"}, Usage: "patch `RELEASE`, a number", Value: "1"},
+			&cli.StringFlag{Name: "patch_description", Aliases: []string{"patch-description"}, Usage: "patch `DESCRIPTION`", Value: "(none)"},
+			&cli.StringSliceFlag{Name: "source", Aliases: []string{"s"}, Usage: "source `PACKAGE`"},
+			&cli.StringSliceFlag{Name: "debuginfo", Aliases: []string{"d"}, Usage: "debuginfo `PACKAGE`(s)"},
+			&cli.StringFlag{Name: "workdir", Usage: "working `DIR`ectory", Value: "."},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "output `DIR`ectory", Value: "."},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "`N` parallel build jobs", Value: runtime.NumCPU()},
+			&cli.BoolFlag{Name: "skip_compiler_check", Aliases: []string{"skip-compiler-check"}, Usage: "skip the compiler version check (not recommended)"},
+			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
+			&cli.StringSliceFlag{Name: "patch", Aliases: []string{"p"}, Usage: "patch `FILE`(s)"},
+		},
+		Action: p.buildPatch,
+	}
+}
+
+func (p *program) buildPatch(c *cli.Context) error {
+	req, err := p.buildRequest(c)
+	if err != nil {
+		return err
+	}
+	show := newProgress(p.stderr, p.tty)
+	req.Progress = show.stage
+	fmt.Fprintln(p.stderr, "Building patch, this may take a while")
+	res, err := p.build(c.Context, req)
+	show.end()
+	if err != nil {
+		return err
+	}
+	for _, w := range res.Warnings {
+		fmt.Fprintf(p.stderr, "Warning: %s\n", w)
+	}
+	fmt.Fprintln(c.App.Writer, res.PatchRPM)
+	fmt.Fprintln(c.App.Writer, res.SourceRPM)
+	return nil
+}
+
+// buildRequest turns the flags into a request, or tells the first flag that
+// makes no sense.
+func (p *program) buildRequest(c *cli.Context) (buildRequest, error) {
+	req := buildRequest{
+		PatchName: c.String("patch_name"), PatchArch: c.String("patch_arch"), PatchVersion: c.String("patch_version"),
+		PatchRelease: c.String("patch_release"), Description: c.String("patch_description"),
+		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
+		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
+		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
+		Logger: p.log,
+	}
+	if err := noArguments(c); err != nil {
+		return req, err
+	}
+	if err := checkNames(req); err != nil {
+		return req, err
+	}
+	for _, f := range []struct {
+		flag   string
+		values []string
+	}{{"source", req.Sources}, {"debuginfo", req.Debuginfo}, {"patch", req.Patches}} {
+		if len(f.values) == 0 {
+			return req, usagef("--%s is required", f.flag)
+		}
+		for _, path := range f.values {
+			if err := checkFile(path); err != nil {
+				return req, usagef("--%s: %w", f.flag, err)
+			}
+		}
+	}
+	if info, err := os.Stat(req.WorkDir); err != nil {
+		return req, usagef("--workdir: %w", err)
+	} else if !info.IsDir() {
+		return req, usagef("--workdir: %s is not a directory", req.WorkDir)
+	}
+	if req.Jobs < 1 || req.Jobs > maxJobs {
+		return req, usagef("--jobs %d: want 1 to %d", req.Jobs, maxJobs)
+	}
+	var err error
+	req.Front, err = p.compilerFront()
+	return req, err
+}
+
+func checkNames(req buildRequest) error {
+	switch {
+	case req.PatchName == "":
+		return usagef("--patch_name is required")
+	case !metadata.ValidName(req.PatchName):
+		return usagef("--patch_name %q is not allowed in RPM names: want letters, digits and ._+~^-, a letter or digit first", req.PatchName)
+	case req.PatchArch != hostArch():
+		return usagef("--patch_arch %q: this machine builds for %s only", req.PatchArch, hostArch())
+	case !metadata.ValidVersion(req.PatchVersion):
+		return usagef("--patch_version %q is not allowed in RPM versions: want letters, digits and ._+~^, a letter or digit first", req.PatchVersion)
+	}
+	if n, err := strconv.ParseUint(req.PatchRelease, 10, 32); err != nil || n == 0 || strconv.FormatUint(n, 10) != req.PatchRelease {
+		return usagef("--patch_release %q: want a number from 1", req.PatchRelease)
+	}
+	return nil
+}
+
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
+}
+
+// hostArch is what uname -m says.
+func hostArch() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	default:
+		return runtime.GOARCH
+	}
+}
+
+// compilerFront finds syscare-cc: where SYSCARE_LIBEXEC says, beside this
+// program, or in its installed place.
+func (p *program) compilerFront() (string, error) {
+	dirs := []string{filepath.Dir(p.executable), "/usr/libexec/syscare"}
+	if dir := os.Getenv("SYSCARE_LIBEXEC"); dir != "" {
+		dirs = []string{dir}
+	}
+	for _, dir := range dirs {
+		path := filepath.Join(dir, "syscare-cc")
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return filepath.Abs(path)
+		}
+	}
+	return "", fmt.Errorf("syscare-cc is not in %s; reinstall SysCare, or set SYSCARE_LIBEXEC", strings.Join(dirs, " or "))
+}

@@ -20,17 +20,15 @@ type source struct{ path, text string }
 func testdata(name string) source { return source{path: filepath.Join("testdata", name)} }
 
 // compile runs gcc and returns the output's path.
-func compile(t *testing.T, dir, output string, args ...string) string {
+func compile(t testing.TB, dir, output string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(dir, output)
-	cmd := exec.Command("gcc", append(args, "-o", path)...)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%v\n%s", cmd.Args, out)
+	run(t, "gcc", append(args, "-o", path)...)
 	return path
 }
 
 // open reads an ELF file wholly into memory.
-func open(t *testing.T, path string) *object.File {
+func open(t testing.TB, path string) *object.File {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -39,12 +37,27 @@ func open(t *testing.T, path string) *object.File {
 	return f
 }
 
-// diffed compiles a program from sources, and each of them as original and
+const testUUID = "980fa0d0-e753-447c-8494-01de595f35d0"
+
+func newReader(data []byte) *bytes.Reader { return bytes.NewReader(data) }
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	require.NoError(t, err, "%s %v\n%s", name, args, out)
+}
+
+// diffed is diffedIn a directory of its own.
+func diffed(t testing.TB, flags []string, debuginfo bool, opt Options, sources ...source) (*Result, *patchobject.Object, error) {
+	t.Helper()
+	return diffedIn(t, t.TempDir(), flags, debuginfo, opt, sources...)
+}
+
+// diffedIn compiles a program from sources, and each of them as original and
 // patched object, and builds the patch object. debuginfo strips the target to
 // debuginfo, as distributions ship it.
-func diffed(t *testing.T, flags []string, debuginfo bool, opt Options, sources ...source) (*Result, *patchobject.Object, error) {
+func diffedIn(t testing.TB, dir string, flags []string, debuginfo bool, opt Options, sources ...source) (*Result, *patchobject.Object, error) {
 	t.Helper()
-	dir := t.TempDir()
 	var recorded []string
 	var units []Unit
 	for i, s := range sources {
@@ -68,11 +81,10 @@ func diffed(t *testing.T, flags []string, debuginfo bool, opt Options, sources .
 	link := append(append([]string{"-Wl,--build-id"}, flags...), recorded...)
 	program := compile(t, dir, "program", link...)
 	if debuginfo {
-		out, err := exec.Command("objcopy", "--only-keep-debug", program, program+".debug").CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		run(t, "objcopy", "--only-keep-debug", program, program+".debug")
 		program += ".debug"
 	}
-	opt.UUID, opt.Entity = "980fa0d0-e753-447c-8494-01de595f35d0", "program"
+	opt.UUID, opt.Entity = testUUID, "program"
 	result, err := Build(open(t, program), units, opt)
 	if err != nil {
 		return nil, nil, err
@@ -91,6 +103,7 @@ func TestChangedBodiesAreReplaced(t *testing.T) {
 			for _, protection := range []string{"none", "full"} {
 				flags := append([]string{optimise, "-fcf-protection=" + protection}, mode...)
 				t.Run(optimise+mode[0]+" "+protection, func(t *testing.T) {
+					t.Parallel()
 					result, obj, err := diffed(t, flags, true, Options{}, testdata("body.c"))
 					require.NoError(t, err)
 					require.ElementsMatch(t, []string{"choose", "address_of_choose", "address_of_free", "standard_error"}, result.Functions)

@@ -1,3 +1,214 @@
 package diff
 
-func (p *pair) guardLayouts(allow []string) ([]string, error) { return nil, nil }
+import (
+	"debug/dwarf"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// layouts describes the types of one unit by what objects of them look like in
+// memory, each type by a key such as "struct client".
+type layouts map[string]*layout
+
+type layout struct {
+	size    int64
+	members []string // "offset name type", or "name = value" of an enumeration
+}
+
+// guardLayouts refuses a fix that changes the size, the offsets or the types of
+// the members of a type that both units have: objects of the old shape are
+// alive in the process. Types in allow are accepted; the notes say so.
+func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
+	before, err := readLayouts(p.original.file)
+	if err != nil {
+		return nil, p.refuse("", "the debug information of the original object cannot be read, so changed types would go unnoticed: %v", err)
+	}
+	after, err := readLayouts(p.patched.file)
+	if err != nil {
+		return nil, p.refuse("", "the debug information of the patched object cannot be read, so changed types would go unnoticed: %v", err)
+	}
+	var names []string
+	for name := range before {
+		if after[name] != nil {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		difference := before[name].differs(after[name])
+		if difference == "" {
+			continue
+		}
+		_, bare, _ := strings.Cut(name, " ")
+		if slices.Contains(allow, name) || slices.Contains(allow, bare) {
+			notes = append(notes, fmt.Sprintf("%s: the layout of %s changed (%s), accepted by --allow-layout", p.source, name, difference))
+			continue
+		}
+		return nil, p.refuse("", "the layout of %s changed: %s; objects of the old layout are alive in running processes", name, difference)
+	}
+	return notes, nil
+}
+
+// differs tells the first difference, "" if there is none.
+func (a *layout) differs(b *layout) string {
+	for i := range max(len(a.members), len(b.members)) {
+		switch {
+		case i >= len(a.members):
+			return fmt.Sprintf("new member %q", b.members[i])
+		case i >= len(b.members):
+			return fmt.Sprintf("member %q is gone", a.members[i])
+		case a.members[i] != b.members[i]:
+			return fmt.Sprintf("member %q became %q", a.members[i], b.members[i])
+		}
+	}
+	if a.size != b.size {
+		return fmt.Sprintf("size %d became %d", a.size, b.size)
+	}
+	return ""
+}
+
+// readLayouts reads the structs, unions and enumerations that f defines, also
+// those named by a typedef only.
+func readLayouts(f *object.File) (result layouts, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed debug information: %v", r)
+		}
+	}()
+	data, err := f.DWARF()
+	if err != nil {
+		return nil, err
+	}
+	result = layouts{}
+	r := data.Reader()
+	units := 0
+	for {
+		entry, err := r.Next()
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			break
+		}
+		switch entry.Tag {
+		case dwarf.TagCompileUnit:
+			units++
+		case dwarf.TagStructType, dwarf.TagUnionType, dwarf.TagEnumerationType, dwarf.TagTypedef:
+			typ, err := data.Type(entry.Offset)
+			if err != nil {
+				return nil, err
+			}
+			result.add(typ)
+		}
+	}
+	if units == 0 {
+		return nil, errors.New("there is none: compile with -g")
+	}
+	return result, nil
+}
+
+func (l layouts) add(typ dwarf.Type) {
+	name := ""
+	if t, ok := typ.(*dwarf.TypedefType); ok {
+		name, typ = "typedef "+t.Name, t.Type
+	}
+	switch t := typ.(type) {
+	case *dwarf.StructType:
+		if t.Incomplete || name == "" && t.StructName == "" || name != "" && t.StructName != "" {
+			return // a named struct stands for itself, not for its typedefs
+		}
+		if name == "" {
+			name = t.Kind + " " + t.StructName
+		}
+		l[name] = &layout{size: t.ByteSize, members: describeMembers(t, 0)}
+	case *dwarf.EnumType:
+		if name == "" && t.EnumName == "" || name != "" && t.EnumName != "" {
+			return
+		}
+		if name == "" {
+			name = "enum " + t.EnumName
+		}
+		e := &layout{size: t.ByteSize}
+		for _, v := range t.Val {
+			e.members = append(e.members, fmt.Sprintf("%s = %d", v.Name, v.Val))
+		}
+		l[name] = e
+	}
+}
+
+// describeMembers lists the members of t, those of members without a tag name
+// in place.
+func describeMembers(t *dwarf.StructType, base int64) (members []string) {
+	for _, f := range t.Field {
+		at := fmt.Sprintf("%d", base+f.ByteOffset)
+		if f.BitSize > 0 {
+			at = fmt.Sprintf("%d.%d:%d", base, f.ByteOffset*8+f.DataBitOffset+f.BitOffset, f.BitSize)
+		}
+		members = append(members, fmt.Sprintf("%s %s %s", at, f.Name, describeType(f.Type)))
+		if inner, ok := f.Type.(*dwarf.StructType); ok && inner.StructName == "" {
+			members = append(members, describeMembers(inner, base+f.ByteOffset)...)
+		}
+	}
+	return members
+}
+
+// describeType spells a type such that equal spelling means equal use of
+// memory, given that named types are compared by themselves. Qualifiers do not
+// change the use of memory.
+func describeType(typ dwarf.Type) string {
+	switch t := typ.(type) {
+	case nil:
+		return "void"
+	case *dwarf.QualType:
+		return describeType(t.Type)
+	case *dwarf.TypedefType:
+		if t.Type == nil {
+			return t.Name
+		}
+		if s, ok := t.Type.(*dwarf.StructType); ok && s.StructName == "" {
+			return "typedef " + t.Name
+		}
+		if s, ok := t.Type.(*dwarf.EnumType); ok && s.EnumName == "" {
+			return "typedef " + t.Name
+		}
+		return describeType(t.Type)
+	case *dwarf.PtrType:
+		return "*" + describePointee(t.Type)
+	case *dwarf.ArrayType:
+		return fmt.Sprintf("[%d]%s", t.Count, describeType(t.Type))
+	case *dwarf.StructType:
+		if t.StructName == "" {
+			return fmt.Sprintf("%s of %d bytes", t.Kind, t.ByteSize)
+		}
+		return t.Kind + " " + t.StructName
+	case *dwarf.EnumType:
+		return fmt.Sprintf("enum %s of %d bytes", t.EnumName, t.ByteSize)
+	case *dwarf.FuncType:
+		return describePointee(t)
+	}
+	if typ.Size() > 0 {
+		return fmt.Sprintf("%s of %d bytes", typ.Common().Name, typ.Size())
+	}
+	return typ.String()
+}
+
+// describePointee names what a pointer points to. For functions that is their
+// signature: tables of function pointers are called through it.
+func describePointee(typ dwarf.Type) string {
+	switch t := typ.(type) {
+	case *dwarf.FuncType:
+		var parameters []string
+		for _, p := range t.ParamType {
+			parameters = append(parameters, describeType(p))
+		}
+		return fmt.Sprintf("func(%s) %s", strings.Join(parameters, ", "), describeType(t.ReturnType))
+	case *dwarf.PtrType:
+		return "*" + describePointee(t.Type)
+	}
+	return describeType(typ)
+}

@@ -84,7 +84,7 @@ func fileBuildID(path string) (object.BuildID, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	s := f.Section(".note.gnu.build-id")
 	if s == nil {
 		return "", fmt.Errorf("%s has no build ID", path)

@@ -25,7 +25,8 @@
 //  5. A record from before the last boot counts as NOT-APPLIED; ACCEPTED ones
 //     are what Restore brings back.
 //  6. The patch's files or metadata are not acceptable: UNKNOWN, unless it
-//     is recorded or found as applied, by its metadata or its record.
+//     is recorded or found as applied, by its metadata or its record. UNKNOWN
+//     is also what a user is told who may read neither store nor processes.
 //
 // # Invariants
 //

@@ -76,7 +76,8 @@ func makeDir(path string) error {
 	if err != nil {
 		return err
 	}
-	return d.close()
+	d.close()
+	return nil
 }
 
 // needRoot says what to do about a refused access.

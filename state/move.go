@@ -79,6 +79,9 @@ func (m *Manager) begin(ctx context.Context) (*view, func(), error) {
 		return nil, nil, err
 	}
 	v, err := m.look()
+	if err == nil && v.blind {
+		err = needRoot(v.lost)
+	}
 	if err == nil && v.lost != nil {
 		err = v.rebuild(ctx)
 	}

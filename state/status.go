@@ -80,6 +80,7 @@ type view struct {
 	all   []*Installed
 	store *storeFile
 	lost  error // why the store that was there is not used
+	blind bool  // the store may not be read by this user
 	found map[object.BuildID]findResult
 }
 
@@ -100,6 +101,9 @@ func (m *Manager) look() (*view, error) {
 		return nil, err
 	}
 	store, lost, err := readStore(m.root)
+	if errors.Is(err, fs.ErrPermission) {
+		return &view{m: m, all: all, store: newStore(), lost: err, blind: true, found: map[object.BuildID]findResult{}}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +207,9 @@ func (v *view) status(ctx context.Context, p *Installed) Status {
 	}
 	st.State = observe(rec, v.m.boot, most)
 	st.explain(rec, v.m.boot, hidden)
+	if v.blind && st.State == NotApplied {
+		st.State = Unknown
+	}
 	if v.lost != nil {
 		st.note("%v; the state was read from the processes", v.lost)
 	}

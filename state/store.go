@@ -68,6 +68,10 @@ type storeFile struct {
 	Patches map[string]*record `json:"patches"` // by patch UUID
 }
 
+func newStore() *storeFile {
+	return &storeFile{Schema: storeSchema, Patches: map[string]*record{}}
+}
+
 // parseStore reads state.json and refuses whatever write would not write.
 func parseStore(data []byte) (*storeFile, error) {
 	var version struct {
@@ -126,10 +130,9 @@ func (r *record) check(id string) error {
 // readStore reads the store under root. A missing one is empty; lost says why
 // one that was there could not be used.
 func readStore(root string) (s *storeFile, lost error, err error) {
-	empty := &storeFile{Schema: storeSchema, Patches: map[string]*record{}}
 	dir, err := openTrustedDir(filepath.Join(root, storeDir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return empty, nil, nil
+		return newStore(), nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +140,7 @@ func readStore(root string) (s *storeFile, lost error, err error) {
 	defer dir.close()
 	data, err := dir.read(storeName, storeMaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return empty, nil, nil
+		return newStore(), nil, nil
 	}
 	if err == nil {
 		s, err = parseStore(data)
@@ -147,7 +150,7 @@ func readStore(root string) (s *storeFile, lost error, err error) {
 	}
 	err = fmt.Errorf("%s: %w", filepath.Join(root, storeDir, storeName), err)
 	if errors.Is(err, ErrCorrupt) {
-		return empty, err, nil
+		return newStore(), err, nil
 	}
 	return nil, nil, err
 }

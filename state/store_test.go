@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/engine/object"
 )
 
 const aUUID = "980fa0d0-e753-447c-8494-01de595f35d0"
@@ -183,4 +185,18 @@ func FuzzParseStore(f *testing.F) {
 		require.NoError(t, lost)
 		require.Len(t, again.Patches, len(s.Patches))
 	})
+}
+
+// A user who may not read the store is told that the state is not known,
+// rather than that the patch is not applied.
+func TestUnprivilegedReader(t *testing.T) {
+	root := t.TempDir()
+	addPatch(t, root, patchSpec{})
+	m := newManager(t, root, newFake())
+	_, err := m.Apply(t.Context(), "HP001", MoveOptions{Force: true})
+	require.NoError(t, err)
+	v := &view{m: m, store: newStore(), lost: os.ErrPermission, blind: true, found: map[object.BuildID]findResult{}}
+	v.all, err = readInstalled(root)
+	require.NoError(t, err)
+	assert.Equal(t, Unknown, v.status(t.Context(), v.all[0]).State)
 }

@@ -38,13 +38,13 @@ func newTrustedDir(fd int, path string, err error) (*trustedDir, error) {
 	}
 	d := &trustedDir{os.NewFile(uintptr(fd), path), path}
 	if err := checkOwner(d.f); err != nil {
-		_ = d.close()
+		d.close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *trustedDir) close() error { return d.f.Close() }
+func (d *trustedDir) close() { _ = d.f.Close() } // it was only read
 
 // names lists the directory.
 func (d *trustedDir) names() ([]string, error) { return d.f.Readdirnames(-1) }

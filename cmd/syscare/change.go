@@ -82,7 +82,7 @@ func (p *program) moveAll(c *cli.Context, ids []string, move moveFunc) error {
 		res, err := move(m, c.Context, id, moveOptions(c))
 		if err != nil {
 			errs = append(errs, err)
-			if c.Context.Err() != nil {
+			if c.Err() != nil {
 				break
 			}
 			continue

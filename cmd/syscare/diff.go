@@ -70,7 +70,7 @@ func diffObjects(original, patched []string, target string, allowLayout []string
 	if err != nil {
 		return nil, err
 	}
-	defer elf.Close()
+	defer func() { _ = elf.Close() }()
 	// The UUID follows from what is compared: the same input, the same object.
 	key := sha256.New()
 	fmt.Fprintf(key, "target %s\n", elf.BuildID)
@@ -85,7 +85,7 @@ func diffObjects(original, patched []string, target string, allowLayout []string
 			if err != nil {
 				return nil, err
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			*part.into = f
 			if err := digestFile(key, part.path); err != nil {
 				return nil, err

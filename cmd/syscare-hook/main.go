@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/userengine"
 )
 
 // eraseTimeout is how long preun waits for code that is in use; an erase is
@@ -22,9 +23,9 @@ import (
 const eraseTimeout = 30 * time.Second
 
 func main() {
-	runGuardIfAsked()
+	userengine.RunGuardIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	h := hook{root: os.Getenv("SYSCARE_ROOT"), stdout: os.Stdout, stderr: os.Stderr, deferred: deferred, newEngine: newEngine}
+	h := hook{root: os.Getenv("SYSCARE_ROOT"), stdout: os.Stdout, stderr: os.Stderr, deferred: deferred, newEngine: userengine.New}
 	code := h.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -7,10 +7,12 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/openeuler/syscare/state/userengine"
 )
 
 func main() {
-	runGuardIfAsked()
+	userengine.RunGuardIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	code := newProgram().run(ctx, os.Args)
 	stop()
@@ -21,6 +23,6 @@ func newProgram() *program {
 	exe, _ := os.Executable() // "" finds the helpers in their installed place
 	return &program{
 		stdout: os.Stdout, stderr: os.Stderr, tty: term.IsTerminal(int(os.Stderr.Fd())),
-		euid: os.Geteuid(), executable: exe, newEngine: newEngine, build: hotpatchBuild,
+		euid: os.Geteuid(), executable: exe, newEngine: userengine.New, build: hotpatchBuild,
 	}
 }

@@ -163,13 +163,20 @@ func (n *node) classify() {
 		n.kind = kindTLS
 	case flags&elf.SHF_MERGE != 0 && n.primary == nil:
 		n.kind = kindPool
-	case n.primary == nil && !n.writable(),
+	case n.primary == nil && (!n.writable() || n.isConstantPool()),
 		n.primary != nil && n.primary.Bind == elf.STB_LOCAL && !n.writable() && anonymousName.MatchString(n.name),
 		n.isLabelTable():
 		n.kind = kindAnonymous
 	default:
 		n.kind = kindData
 	}
+}
+
+// isConstantPool recognises what gcc puts into .data without a symbol: initial
+// values of local aggregates that hold addresses. Everything that a program can
+// change has a symbol.
+func (n *node) isConstantPool() bool {
+	return n.section.Type == elf.SHT_PROGBITS && (n.section.Name == ".data" || strings.HasPrefix(n.section.Name, ".data."))
 }
 
 // isLabelTable recognises the static table of a computed goto: local data made

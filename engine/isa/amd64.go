@@ -37,7 +37,6 @@ var AMD64 = &Arch{
 	stub:        amd64Stub,
 	isBranch:    amd64IsBranch,
 	length:      amd64Length,
-	padding:     amd64Padding,
 }
 
 var endbr64 = [4]byte{0xf3, 0x0f, 0x1e, 0xfa}
@@ -111,21 +110,4 @@ func amd64Length(code []byte) (int, error) {
 		return 0, fmt.Errorf("decode instruction: %w", err)
 	}
 	return inst.Len, nil
-}
-
-// amd64Padding accepts any run of no-ops, as gas and ld generate for
-// alignment, and int3.
-func amd64Padding(code []byte) bool {
-	for len(code) > 0 {
-		n := 1
-		if code[0] != 0xcc && code[0] != 0x90 {
-			inst, err := x86asm.Decode(code, 64)
-			if err != nil || inst.Op != x86asm.NOP {
-				return false
-			}
-			n = inst.Len
-		}
-		code = code[n:]
-	}
-	return true
 }

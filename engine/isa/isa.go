@@ -59,7 +59,6 @@ type Arch struct {
 	stub        func(at, slot uint64) ([]byte, error)
 	isBranch    func(code []byte, offset uint64, typ uint32) bool
 	length      func(code []byte) (int, error)
-	padding     func(code []byte) bool
 }
 
 // ForMachine returns the architecture of an ELF machine number.
@@ -124,7 +123,3 @@ func (a *Arch) IsBranch(code []byte, offset uint64, typ uint32) bool {
 
 // InstructionLength decodes the length in bytes of the first instruction.
 func (a *Arch) InstructionLength(code []byte) (int, error) { return a.length(code) }
-
-// IsPadding reports whether code is only what a compiler puts between
-// functions.
-func (a *Arch) IsPadding(code []byte) bool { return a.padding(code) }

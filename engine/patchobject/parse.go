@@ -2,12 +2,14 @@ package patchobject
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -293,7 +295,7 @@ func (obj *Object) checkFuncs() error {
 	if len(obj.Funcs) == 0 {
 		return errors.New("no function is replaced")
 	}
-	for i, fn := range obj.Funcs {
+	for _, fn := range obj.Funcs {
 		if fn.Name == "" || uint64(len(fn.Code)) != fn.OldSize || fn.OldSize == 0 {
 			return fmt.Errorf("function %q: %d bytes of code for a size of %d", fn.Name, len(fn.Code), fn.OldSize)
 		}
@@ -321,10 +323,13 @@ func (obj *Object) checkFuncs() error {
 		default:
 			return fmt.Errorf("function %q: kind %q is unknown", fn.Name, fn.Kind)
 		}
-		for _, other := range obj.Funcs[:i] {
-			if fn.OldAddress < other.OldAddress+object.Address(other.OldSize) && other.OldAddress < fn.OldAddress+object.Address(fn.OldSize) {
-				return fmt.Errorf("functions %q and %q overlap in the target", other.Name, fn.Name)
-			}
+	}
+	inOrder := slices.Clone(obj.Funcs)
+	slices.SortFunc(inOrder, func(a, b Function) int { return cmp.Compare(a.OldAddress, b.OldAddress) })
+	for i := 1; i < len(inOrder); i++ {
+		before, after := inOrder[i-1], inOrder[i]
+		if after.OldAddress < before.OldAddress+object.Address(before.OldSize) {
+			return fmt.Errorf("functions %q and %q overlap in the target", before.Name, after.Name)
 		}
 	}
 	return nil

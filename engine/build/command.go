@@ -1,0 +1,66 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lockedWriter lets commands that run at once write to one log, each in one
+// piece.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func newLog(w io.Writer) *lockedWriter {
+	if w == nil {
+		w = io.Discard
+	}
+	return &lockedWriter{w: w}
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// runCommand runs one command and logs it with its output.
+func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	// The whole process group ends with the context: compilers have children.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	output, err := cmd.CombinedOutput()
+	if log != nil {
+		if _, logErr := fmt.Fprintf(log, "+ cd %s && %s\n%s", dir, strings.Join(argv, " "), output); logErr != nil {
+			return nil, fmt.Errorf("build log: %w", logErr)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return output, &CommandError{Argv: argv, Dir: dir, Output: tail(output), Err: err}
+	}
+	return output, nil
+}
+
+// tail returns the last lines of a command's output.
+func tail(output []byte) string {
+	const lines = 15
+	parts := strings.Split(string(bytes.TrimSpace(output)), "\n")
+	if len(parts) > lines {
+		parts = parts[len(parts)-lines:]
+	}
+	return shorten(strings.Join(parts, "\n"), 4000)
+}

@@ -1,0 +1,221 @@
+package build
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openeuler/syscare/engine/diff"
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+const fileSymbol = elf.STT_FILE
+
+// objects are the paths of the three objects of one unit.
+type objects struct{ recorded, original, patched string }
+
+// compile makes the objects of all units of the targets: recorded and
+// original ones first, then, with the patches in the tree, the patched ones.
+func (r *runner) compile(ctx context.Context, targets []target) (map[*Unit]objects, error) {
+	made := map[*Unit]objects{}
+	var units []*Unit
+	for _, t := range targets {
+		for _, u := range t.units {
+			if _, known := made[u]; known {
+				continue
+			}
+			dir := filepath.Join(r.WorkDir, "objects", fmt.Sprint(len(units)))
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return nil, err
+			}
+			made[u] = objects{
+				recorded: filepath.Join(dir, "recorded.o"), original: filepath.Join(dir, "original.o"), patched: filepath.Join(dir, "patched.o"),
+			}
+			units = append(units, u)
+		}
+	}
+	var done atomic.Int64
+	recorded := make([]string, len(units))
+	err := r.each(ctx, units, func(ctx context.Context, i int, u *Unit) (err error) {
+		if recorded[i], err = u.recordedObject(ctx, made[u].recorded, r.log); err != nil {
+			return err
+		}
+		if err = u.Compile(ctx, made[u].original, r.log, DiffFlags()...); err == nil {
+			r.Progress(StageCompile, int(done.Add(1)), 2*len(units))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, u := range units {
+		o := made[u]
+		o.recorded = recorded[i]
+		made[u] = o
+	}
+	numbered, err := r.numbered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.plan.Apply(numbered); err != nil {
+		return nil, err
+	}
+	return made, r.each(ctx, units, func(ctx context.Context, _ int, u *Unit) error {
+		err := u.Compile(ctx, made[u].patched, r.log, DiffFlags()...)
+		if err != nil {
+			return fmt.Errorf("with the patches applied: %w", err)
+		}
+		r.Progress(StageCompile, int(done.Add(1)), 2*len(units))
+		return nil
+	})
+}
+
+// each calls work for all units, Jobs at a time.
+func (r *runner) each(ctx context.Context, units []*Unit, work func(context.Context, int, *Unit) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.Jobs)
+	for i, u := range units {
+		group.Go(func() error { return work(ctx, i, u) })
+	}
+	return group.Wait()
+}
+
+// numbered returns the changed sources and headers with their lines numbered
+// as before.
+func (r *runner) numbered(ctx context.Context) (map[string][]byte, error) {
+	texts := map[string][]byte{}
+	for _, c := range r.plan.Changes {
+		if c.New == nil || !isSource(c.Path) && !isHeader(c.Path) {
+			continue
+		}
+		text, err := keepLineNumbers(ctx, r.WorkDir, c.Old, c.New)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Path, err)
+		}
+		texts[c.Path] = text
+	}
+	return texts, nil
+}
+
+// diff makes one entity of each target that really changes.
+func (r *runner) diff(ctx context.Context, targets []target, made map[*Unit]objects) error {
+	for i, t := range targets {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		r.Progress(StageDiff, i, len(targets))
+		entity, err := r.entity(t, made)
+		if errors.Is(err, diff.ErrNoChange) {
+			r.note(fmt.Sprintf("%s: nothing that code is generated for is changed", t.Debug.TargetPath))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Debug.Name, err)
+		}
+		r.result.Entities = append(r.result.Entities, *entity)
+	}
+	r.Progress(StageDiff, len(targets), len(targets))
+	if len(r.result.Entities) == 0 {
+		return r.noChange("the changed files compile to the same code")
+	}
+	return nil
+}
+
+// opened closes what was opened for one comparison.
+type opened []*object.File
+
+func (o *opened) open(path string) (*object.File, error) {
+	f, err := object.Open(path)
+	if err == nil {
+		*o = append(*o, f)
+	}
+	return f, err
+}
+
+func (o *opened) close() error {
+	var err error
+	for _, f := range *o {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
+func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err error) {
+	var files opened
+	defer func() { err = errors.Join(err, files.close()) }()
+	debug, err := files.open(t.Debug.Path)
+	if err != nil {
+		return nil, err
+	}
+	var units []diff.Unit
+	for _, u := range t.units {
+		d := diff.Unit{Source: r.relative(u.Source)}
+		for _, part := range []struct {
+			path string
+			into **object.File
+		}{{made[u].recorded, &d.Recorded}, {made[u].original, &d.Original}, {made[u].patched, &d.Patched}} {
+			if *part.into, err = files.open(part.path); err != nil {
+				return nil, err
+			}
+		}
+		units = append(units, d)
+	}
+	built, err := diff.Build(debug, units, diff.Options{
+		UUID: r.UUID(t.ID), Entity: t.Debug.Name, TargetName: filepath.Base(t.Debug.TargetPath), TargetPath: t.Debug.TargetPath,
+		Tool: r.Tool, AllowLayout: r.AllowLayout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.checkSame(built); err != nil {
+		return nil, err
+	}
+	r.note(built.Notes...)
+	return &Entity{
+		UUID: r.UUID(t.ID), Name: t.Debug.Name, TargetPath: t.Debug.TargetPath, BuildID: t.ID,
+		Object: built.Object, Functions: built.Functions,
+	}, nil
+}
+
+// checkSame refuses when a function that is replaced, or that the patch
+// refers to, is not the shipped one.
+func (p *Pairing) checkSame(made *diff.Result) error {
+	if p.Exact {
+		return nil
+	}
+	patch, err := patchobject.Parse(made.Object)
+	if err != nil {
+		return err
+	}
+	names := append([]string(nil), made.Functions...)
+	for _, b := range patch.Binds {
+		if b.Kind == patchobject.BindTarget && b.Type == patchobject.Func {
+			names = append(names, b.Name)
+		}
+	}
+	var differ []string
+	for _, n := range names {
+		if !p.SameFunction(n) {
+			differ = append(differ, n)
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	return &OtherBuildError{Debug: p.Debug.Path, Link: p.Link.Path, Same: p.same, Total: p.total, Differs: differ}
+}
+
+// relative shortens a path of the source tree for people.
+func (r *runner) relative(path string) string {
+	if short, err := filepath.Rel(r.plan.Tree, path); err == nil && filepath.IsLocal(short) {
+		return short
+	}
+	return path
+}

@@ -1,0 +1,290 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/diff"
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// Request is what a patch is made from.
+type Request struct {
+	WorkDir string // for everything that is made on the way; without blanks
+	Front   string // path of syscare-cc
+	// Build runs the whole build with the given environment; Tree tells
+	// afterwards where the sources lie.
+	Build func(ctx context.Context, env []string) error
+	Tree  func() (string, error)
+
+	Patches []string // patch files, in order
+	Strip   int      // leading directories to take off their names
+	Debug   []DebugFile
+
+	Jobs              int
+	SkipCompilerCheck bool
+	AllowLayout       []string // names of types whose layout may change
+
+	UUID func(object.BuildID) string // of the entity for that target ELF
+	Tool string                      // version of SysCare
+
+	Log      io.Writer    // commands and their output; may be nil
+	Logger   *slog.Logger // notes for people; may be nil
+	Progress func(stage string, done, total int)
+}
+
+// Entity is the part of a patch for one target ELF.
+type Entity struct {
+	UUID       string
+	Name       string
+	TargetPath string
+	BuildID    object.BuildID
+	Object     []byte
+	Functions  []string
+}
+
+// Result is what Run made.
+type Result struct {
+	Entities []Entity
+	Notes    []string // what was left out and why
+}
+
+// Stages that Run reports to Request.Progress.
+const (
+	StageRecord  = "Building the program"
+	StagePlan    = "Checking patches"
+	StageCompile = "Compiling changed files"
+	StageDiff    = "Comparing objects"
+)
+
+// runner is one Run under way.
+type runner struct {
+	Request
+	log       *lockedWriter
+	recording *Recording
+	plan      *Plan
+	result    Result
+}
+
+// Run makes the patch objects of a fix. It returns an error that wraps
+// diff.ErrNoChange when the patches change nothing in any debuginfo's program.
+func Run(ctx context.Context, req Request) (*Result, error) {
+	r := &runner{Request: req, log: newLog(req.Log)}
+	r.Jobs = max(r.Jobs, 1)
+	if r.Logger == nil {
+		r.Logger = slog.New(slog.DiscardHandler)
+	}
+	if r.Progress == nil {
+		r.Progress = func(string, int, int) {}
+	}
+	var err error
+	if r.WorkDir, err = filepath.Abs(req.WorkDir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(r.WorkDir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := r.run(ctx); err != nil {
+		return nil, err
+	}
+	return &r.result, nil
+}
+
+func (r *runner) run(ctx context.Context) error {
+	r.Progress(StageRecord, 0, 0)
+	recording, err := Record(ctx, Options{WorkDir: r.WorkDir, Front: r.Front}, r.Build)
+	if err != nil {
+		return err
+	}
+	r.recording = recording
+	tree, err := r.Tree()
+	if err != nil {
+		return err
+	}
+	r.Logger.Info("recorded the build", "objects", len(recording.Units()), "linked", len(recording.Links()))
+	r.Progress(StagePlan, 0, 0)
+	if err := r.checkCompilers(ctx); err != nil {
+		return err
+	}
+	if r.plan, err = ApplyPatches(ctx, tree, r.WorkDir, r.Patches, r.Strip); err != nil {
+		return err
+	}
+	r.note(r.plan.Notes...)
+	units, notes, err := recording.Affected(ctx, r.plan, r.WorkDir, r.Jobs, r.log)
+	if err != nil {
+		return err
+	}
+	r.note(notes...)
+	if len(units) == 0 && !r.unrecorded() {
+		return r.noChange("no source file of the program is changed")
+	}
+	targets, err := r.targets(units)
+	if err != nil {
+		return err
+	}
+	if len(targets) == 0 {
+		return r.noChange("nothing that has debuginfo is changed")
+	}
+	objects, err := r.compile(ctx, targets)
+	if err != nil {
+		return err
+	}
+	return r.diff(ctx, targets, objects)
+}
+
+func (r *runner) note(notes ...string) {
+	for _, n := range notes {
+		r.Logger.Info(n)
+		r.result.Notes = append(r.result.Notes, n)
+	}
+}
+
+func (r *runner) noChange(reason string) error {
+	text := append([]string{reason}, r.result.Notes...)
+	return fmt.Errorf("%w: %s", diff.ErrNoChange, strings.Join(text, "; "))
+}
+
+// checkCompilers refuses debuginfo of another compiler.
+func (r *runner) checkCompilers(ctx context.Context) error {
+	if r.SkipCompilerCheck {
+		r.note("the compiler check is skipped")
+		return nil
+	}
+	local, err := r.recording.Producers(ctx, r.WorkDir, r.log)
+	if err != nil {
+		return err
+	}
+	for _, d := range r.Debug {
+		f, err := object.Open(d.Path)
+		if err != nil {
+			return fmt.Errorf("debuginfo: %w", err)
+		}
+		err = CompilerCheck(d.Path, f, local)
+		if errors.Is(err, errNoProducer) { // another language
+			r.note(err.Error())
+			err = nil
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unrecorded reports whether the patches change a source that no recorded
+// command compiled.
+func (r *runner) unrecorded() bool {
+	index := newUsers(r.recording)
+	for _, c := range r.plan.Changes {
+		if isSource(c.Path) && len(index.of(filepath.Join(r.plan.Tree, c.Path))) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// target is a program to patch and its affected units.
+type target struct {
+	*Pairing
+	units []*Unit
+}
+
+// targets pairs the links that contain affected units with their debuginfo.
+func (r *runner) targets(affected []*Unit) ([]target, error) {
+	changed := map[*Unit]bool{}
+	for _, u := range affected {
+		changed[u] = true
+	}
+	pairings, others, err := MatchTargets(r.recording.Links(), r.Debug)
+	if err != nil {
+		return nil, err
+	}
+	paired := map[string]bool{} // names of links that have their debuginfo
+	var targets []target
+	for _, p := range pairings {
+		paired[filepath.Base(p.Link.Path)] = true
+		units, err := linkedUnits(p.Link, changed)
+		if err != nil {
+			return nil, err
+		}
+		// What no recorded command compiled may be an unrecorded object.
+		if len(units) > 0 || r.unrecorded() {
+			if err := p.Link.check(); err != nil {
+				return nil, err
+			}
+		}
+		if len(units) > 0 {
+			targets = append(targets, target{p, units})
+		}
+	}
+	linked := map[*Unit]bool{}
+	for _, l := range r.recording.Links() {
+		units, err := linkedUnits(l, changed)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range units {
+			linked[u] = true
+		}
+		if len(units) == 0 || paired[filepath.Base(l.Path)] {
+			continue
+		}
+		for _, other := range others {
+			if other.Link == l.Path || strings.HasPrefix(filepath.Base(other.Debug), filepath.Base(l.Path)) {
+				return nil, other
+			}
+		}
+		paired[filepath.Base(l.Path)] = true
+		r.note(fmt.Sprintf("%s contains changed code, but there is no debuginfo for it: it is not patched", l.Path))
+	}
+	for _, u := range affected {
+		if !linked[u] {
+			r.note(fmt.Sprintf("%s is compiled (%s), but in no linked file", u.Source, u.Output))
+		}
+	}
+	return targets, nil
+}
+
+// linkedUnits returns those changed units of a link that the linker took:
+// archives offer more than is used.
+func linkedUnits(l *Link, changed map[*Unit]bool) ([]*Unit, error) {
+	var candidates []*Unit
+	for _, u := range l.Units {
+		if changed[u] {
+			candidates = append(candidates, u)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, nil
+	}
+	f, err := object.Open(l.Kept)
+	if err != nil {
+		return nil, fmt.Errorf("linked file %s: %w", l.Path, err)
+	}
+	defer f.Close()
+	if len(f.Symbols) == 0 {
+		return candidates, nil // stripped by the linker
+	}
+	files := map[string]bool{}
+	for _, s := range f.Symbols {
+		if s.File != "" {
+			files[s.File] = true
+		}
+		if s.Type == fileSymbol {
+			files[s.Name] = true
+		}
+	}
+	var taken []*Unit
+	for _, u := range candidates {
+		if files[filepath.Base(u.Source)] {
+			taken = append(taken, u)
+		}
+	}
+	return taken, nil
+}

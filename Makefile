@@ -63,7 +63,7 @@ install: build ## install into DESTDIR
 	install -m 0755 bin/syscare $(DESTDIR)$(BINDIR)/syscare
 	install -m 0755 bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
-	install -d -m 0700 $(DESTDIR)/var/lib/syscare
+	install -d -m 0755 $(DESTDIR)/var/lib/syscare
 	install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare
 	install -d $(DESTDIR)$(MANDIR)
 	bin/syscare man >$(DESTDIR)$(MANDIR)/syscare.8

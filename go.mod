@@ -24,4 +24,5 @@ require (
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.6.0 // indirect
+	golang.org/x/sync v0.22.0 // indirect
 )

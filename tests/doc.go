@@ -1,3 +1,4 @@
-// Package tests holds what tests SysCare as a whole: the direction of imports
-// here, and packages, processes and programs in the packages below.
+// Package tests holds what tests SysCare as a whole: the direction of imports,
+// and the programs on real packages and processes. Package redisrpm makes the
+// packages.
 package tests

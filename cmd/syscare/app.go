@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/openeuler/syscare/specgen/hotpatch"
 	"github.com/openeuler/syscare/state"
 )
 
@@ -23,7 +24,7 @@ type program struct {
 	euid           int
 	executable     string
 	newEngine      func(*slog.Logger) state.Engine
-	build          buildFunc
+	build          func(context.Context, hotpatch.Request) (hotpatch.Result, error)
 
 	log *slog.Logger
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/openeuler/syscare/specgen/hotpatch"
 	"github.com/openeuler/syscare/state/metadata"
 )
 
@@ -63,14 +64,14 @@ func (p *program) buildPatch(c *cli.Context) error {
 
 // buildRequest turns the flags into a request, or tells the first flag that
 // makes no sense.
-func (p *program) buildRequest(c *cli.Context) (buildRequest, error) {
-	req := buildRequest{
+func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
+	req := hotpatch.Request{
 		PatchName: c.String("patch_name"), PatchArch: c.String("patch_arch"), PatchVersion: c.String("patch_version"),
 		PatchRelease: c.String("patch_release"), Description: c.String("patch_description"),
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		Logger: p.log,
+		Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {
 		return req, err
@@ -104,7 +105,7 @@ func (p *program) buildRequest(c *cli.Context) (buildRequest, error) {
 	return req, err
 }
 
-func checkNames(req buildRequest) error {
+func checkNames(req hotpatch.Request) error {
 	switch {
 	case req.PatchName == "":
 		return usagef("--patch_name is required")

@@ -8,18 +8,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/specgen/hotpatch"
 )
 
 // buildWorld has the files that a build names, and records the request.
-func buildWorld(t *testing.T) (w *world, args []string, got *buildRequest) {
+func buildWorld(t *testing.T) (w *world, args []string, got *hotpatch.Request) {
 	w = newWorld(t)
 	t.Setenv("SYSCARE_LIBEXEC", "")
-	got = new(buildRequest)
-	w.build = func(_ context.Context, r buildRequest) (buildResult, error) {
+	got = new(hotpatch.Request)
+	w.build = func(_ context.Context, r hotpatch.Request) (hotpatch.Result, error) {
 		*got = r
 		r.Progress("Preparing build requirements", 0, 0)
 		r.Progress("Building patch", 1, 2)
-		return buildResult{PatchRPM: "p.rpm", SourceRPM: "s.src.rpm", Warnings: []string{"careful"}}, nil
+		return hotpatch.Result{PatchRPM: "p.rpm", SourceRPM: "s.src.rpm", Warnings: []string{"careful"}}, nil
 	}
 	w.file("syscare-cc", nil)
 	args = []string{
@@ -42,7 +44,7 @@ func TestBuild(t *testing.T) {
 		}
 		return paths
 	}
-	assert.Equal(t, buildRequest{
+	assert.Equal(t, hotpatch.Request{
 		PatchName: "HP001", PatchArch: hostArch(), PatchVersion: "1", PatchRelease: "2", Description: "(none)",
 		Sources: at("a.src.rpm"), Debuginfo: at("d1.rpm", "d2.rpm"), Patches: at("1.patch", "2,3.patch"),
 		WorkDir: w.root, Output: "out", Jobs: 3, SkipCompilerCheck: true, SkipCleanup: true, Verbose: true,
@@ -87,7 +89,9 @@ func (failedBuild) LogPath() string { return "/tmp/build.log" }
 
 func TestBuildFailure(t *testing.T) {
 	w, args, _ := buildWorld(t)
-	w.build = func(context.Context, buildRequest) (buildResult, error) { return buildResult{}, failedBuild{} }
+	w.build = func(context.Context, hotpatch.Request) (hotpatch.Result, error) {
+		return hotpatch.Result{}, failedBuild{}
+	}
 	_, errs, code := w.run(args...)
 	assert.Equal(t, 1, code)
 	assert.Equal(t, "Building patch, this may take a while\nError: UserPatchBuilder: Failed to build patch\n"+

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/openeuler/syscare/engine/build"
 	"github.com/openeuler/syscare/engine/diff"
 	"github.com/openeuler/syscare/engine/patchobject"
 	"github.com/openeuler/syscare/state"
@@ -26,6 +27,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func exitCode(err error) int {
 	var usage *usageError
 	var refusal *diff.Refusal
+	var unreplayable *build.NotReplayableError
 	switch {
 	case err == nil:
 		return 0
@@ -35,7 +37,7 @@ func exitCode(err error) int {
 		return 3
 	case errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrBusy):
 		return 4
-	case errors.As(err, &refusal), isAny(err, state.ErrState, state.ErrInsecure, state.ErrCorrupt, state.ErrConflict,
+	case errors.As(err, &refusal), errors.As(err, &unreplayable), isAny(err, state.ErrState, state.ErrInsecure, state.ErrCorrupt, state.ErrConflict,
 		state.ErrMismatch, state.ErrUnsupported, patchobject.ErrCorrupt):
 		return 5
 	default:

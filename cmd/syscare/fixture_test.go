@@ -17,6 +17,7 @@ import (
 
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/specgen/hotpatch"
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/metadata"
 )
@@ -61,14 +62,14 @@ type world struct {
 	root   string
 	engine *fakeEngine
 	euid   int
-	build  buildFunc
+	build  func(context.Context, hotpatch.Request) (hotpatch.Result, error)
 }
 
 func newWorld(t *testing.T) *world {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: patches must belong to root")
 	}
-	return &world{t: t, root: t.TempDir(), engine: &fakeEngine{carries: map[string]state.Presence{}}, build: hotpatchBuild}
+	return &world{t: t, root: t.TempDir(), engine: &fakeEngine{carries: map[string]state.Presence{}}, build: hotpatch.Build}
 }
 
 // run executes a command line and gives its output and exit code.

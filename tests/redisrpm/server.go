@@ -132,3 +132,6 @@ func (c *Check) Library(t testing.TB) string {
 	}
 	return library
 }
+
+// Socket is the path of the server's Unix socket.
+func (s *Server) Socket() string { return s.socket }

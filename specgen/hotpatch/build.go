@@ -1,0 +1,272 @@
+package hotpatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/openeuler/syscare/engine/build"
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/specgen"
+	"github.com/openeuler/syscare/specgen/rpmfile"
+	"github.com/openeuler/syscare/state/metadata"
+)
+
+// Request is what `syscare build` was asked for; the caller checked names.
+type Request struct {
+	PatchName, PatchArch, PatchVersion, PatchRelease, Description string
+
+	Sources, Debuginfo, Patches []string
+	WorkDir, Output             string
+	Jobs                        int
+
+	SkipCompilerCheck, SkipCleanup, Verbose bool
+
+	Front    string // path of syscare-cc
+	Tool     string // version of SysCare
+	Progress func(stage string, done, total int)
+	Logger   *slog.Logger
+}
+
+// Result names the packages made.
+type Result struct {
+	PatchRPM, SourceRPM string
+	Warnings            []string
+}
+
+// namespace is the root of the UUIDs that are derived from a build's input.
+var namespace = uuid.MustParse("7a1f5a0e-7d0c-5b0e-9c53-6f1f0c1d4e2b")
+
+// Build makes the two packages.
+func Build(ctx context.Context, req Request) (result Result, err error) {
+	if len(req.Sources) != 1 {
+		return Result{}, fmt.Errorf("%d source packages: give one", len(req.Sources))
+	}
+	if err := os.MkdirAll(req.Output, 0o755); err != nil {
+		return Result{}, fmt.Errorf("output directory: %w", err)
+	}
+	w, err := newWorkspace(req.WorkDir, req.SkipCleanup)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = w.close(err, ctx.Err() != nil) }()
+	b := &builder{Request: req, work: w}
+	if err := b.prepare(ctx); err != nil {
+		return Result{}, stage(ctx, "Preparing build requirements", err)
+	}
+	entities, err := b.compile(ctx)
+	if err != nil {
+		return Result{}, stage(ctx, "Building patch", err)
+	}
+	content, err := b.describe(entities)
+	if err == nil {
+		result, err = b.pack(ctx, content)
+	}
+	result.Warnings = b.warnings
+	return result, stage(ctx, "Generating packages", err)
+}
+
+// stage says in which part of the work err happened; an interruption is
+// nothing but that.
+func stage(ctx context.Context, name string, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", name, context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// builder is one build under way.
+type builder struct {
+	Request
+	work *workspace
+
+	source   *rpmfile.Package // the target's pristine source package
+	tree     *specgen.Tree
+	debug    []specgen.DebugFile
+	patches  []string // all patch files, earlier ones first
+	warnings []string
+}
+
+func (b *builder) say(name string, done, total int) {
+	if b.Progress != nil {
+		b.Progress(name, done, total)
+	}
+}
+
+// prepare opens and unpacks the input. A source package that is a patch's own
+// gives the pristine one and the earlier patch files.
+func (b *builder) prepare(ctx context.Context) error {
+	b.say("Preparing build requirements", 0, 0)
+	path := b.Sources[0]
+	earlier, err := specgen.OpenHotpatchSource(ctx, path, b.work.path("package"))
+	switch {
+	case err == nil:
+		path = earlier.Source
+		b.patches = append(b.patches, earlier.Patches...)
+		if earlier.Patch.Name == b.PatchName {
+			b.PatchVersion = nextVersion(b.PatchVersion, earlier.Patch.Version)
+		}
+	case !errors.Is(err, specgen.ErrNotHotpatchSource):
+		return err
+	}
+	b.patches = append(b.patches, b.Patches...)
+	if b.source, err = rpmfile.Open(path); err != nil {
+		return err
+	}
+	if err := b.source.WantSource(); err != nil {
+		return err
+	}
+	if b.tree, err = specgen.UnpackSource(ctx, b.source, b.work.path("package")); err != nil {
+		return err
+	}
+	for i, path := range b.Debuginfo {
+		dir := b.work.path("package", "debuginfo."+strconv.Itoa(i))
+		files, err := specgen.ExtractDebuginfo(ctx, path, b.source, dir)
+		if err != nil {
+			return err
+		}
+		b.debug = append(b.debug, files...)
+	}
+	return nil
+}
+
+// nextVersion is the version after previous, or the one asked for if that is
+// higher. Versions that are no numbers are taken as asked for.
+func nextVersion(asked, previous string) string {
+	a, errA := strconv.ParseUint(asked, 10, 32)
+	p, errP := strconv.ParseUint(previous, 10, 32)
+	if errA != nil || errP != nil || a > p {
+		return asked
+	}
+	return strconv.FormatUint(p+1, 10)
+}
+
+// identity is the UUID of the patch: the same for the same input.
+func (b *builder) identity() (uuid.UUID, error) {
+	text := fmt.Sprintf("%s %s %s-%s-%s\n", b.source.FullName(), b.PatchArch, b.PatchName, b.PatchVersion, b.PatchRelease)
+	for _, path := range b.patches {
+		digest, err := fileDigest(path)
+		if err != nil {
+			return uuid.Nil, err
+		}
+		text += digest + "\n"
+	}
+	for _, d := range b.debug {
+		text += string(d.BuildID) + "\n"
+	}
+	return uuid.NewSHA1(namespace, []byte(text)), nil
+}
+
+// entityIdentity is the UUID of the patch's part for one target ELF.
+func entityIdentity(patch uuid.UUID, id object.BuildID) string {
+	return uuid.NewSHA1(patch, []byte(id)).String()
+}
+
+// compile makes the patch objects.
+func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
+	strip, err := b.tree.Strip()
+	if err != nil {
+		return nil, err
+	}
+	id, err := b.identity()
+	if err != nil {
+		return nil, err
+	}
+	req := build.Request{
+		WorkDir: b.work.path("patch"), Front: b.Front, Tree: b.tree.Sources, Strip: strip, Patches: b.patches,
+		Build: func(ctx context.Context, env []string) error {
+			return b.tree.Build(ctx, env, b.Jobs, b.work.log)
+		},
+		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
+		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
+	}
+	for _, d := range b.debug {
+		req.Debug = append(req.Debug, build.DebugFile{Path: d.Path, TargetPath: d.TargetPath, Name: filepath.Base(d.TargetPath)})
+	}
+	made, err := build.Run(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	b.warnings = append(b.warnings, made.Notes...)
+	return made.Entities, nil
+}
+
+// describe writes the patch objects into the work directory and makes the
+// metadata.
+func (b *builder) describe(entities []build.Entity) (*specgen.Content, error) {
+	id, err := b.identity()
+	if err != nil {
+		return nil, err
+	}
+	p := &metadata.Patch{
+		Schema: metadata.SchemaVersion, UUID: id.String(), Name: b.PatchName, Version: b.PatchVersion, Release: b.PatchRelease,
+		Arch: b.PatchArch, Type: metadata.UserPatch, License: b.source.License, Description: b.Description,
+		Target: metadata.Package{
+			Name: b.source.Name, Epoch: b.source.Epoch, Version: b.source.Version, Release: b.source.Release, Arch: b.PatchArch,
+		},
+	}
+	content := &specgen.Content{Patch: p, Patches: b.patches, Source: b.source.Path}
+	if content.BuildTime, err = specgen.BuildTime(b.source.BuildTime); err != nil {
+		return nil, err
+	}
+	for _, e := range entities {
+		path := b.work.path("patch", e.UUID)
+		if err := os.WriteFile(path, e.Object, 0o644); err != nil {
+			return nil, err
+		}
+		digest, err := fileDigest(path)
+		if err != nil {
+			return nil, err
+		}
+		p.Entities = append(p.Entities, metadata.Entity{
+			UUID: e.UUID, Name: e.Name, Path: e.TargetPath, BuildID: e.BuildID, File: e.UUID, Digest: digest, Functions: e.Functions,
+		})
+		content.Objects = append(content.Objects, path)
+	}
+	texts := []string{p.Name, p.Description}
+	for _, path := range b.patches {
+		digest, err := fileDigest(path)
+		if err != nil {
+			return nil, err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		p.Patches = append(p.Patches, metadata.SourcePatch{Name: filepath.Base(path), Digest: digest})
+		texts = append(texts, filepath.Base(path), string(data))
+	}
+	p.CVEs = specgen.FindCVEs(texts...)
+	p.Digest = p.ComputeDigest()
+	return content, nil
+}
+
+// pack writes both packages and moves them to the output directory together.
+func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, error) {
+	b.say("Generating packages", 0, 0)
+	binary, err := specgen.WriteBinary(content, b.work.path("output"))
+	if err != nil {
+		return Result{}, err
+	}
+	source, err := specgen.WriteSource(ctx, content, b.work.path("output"), b.work.path("package"), b.work.log)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{}
+	if result.PatchRPM, err = publish(binary, b.Output); err != nil {
+		return Result{}, err
+	}
+	if result.SourceRPM, err = publish(source, b.Output); err != nil {
+		return Result{}, errors.Join(err, os.Remove(result.PatchRPM))
+	}
+	return result, nil
+}

@@ -1,40 +1,164 @@
-// Package userengine reaches processes for package state.
+// Package userengine reaches processes for package state through package
+// engine/user.
 //
-// This build has no process engine: every question and change is refused with
-// state.ErrUnsupported, so that nothing is ever reported as done that was not.
-// It may import state, engine/user and below.
+// It translates: presences to the calls that lead to them, and typed errors to
+// those of package state, which stay in the chain for their details. It may
+// import state, engine/user and below.
+//
+// Invariant: Bring is idempotent; "already there" is success.
 package userengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/engine/user"
 	"github.com/openeuler/syscare/state"
 )
 
-var errNoEngine = fmt.Errorf("%w: this build cannot reach processes", state.ErrUnsupported)
+type engine struct{ log *slog.Logger }
 
-// New makes the engine.
-func New(*slog.Logger) state.Engine { return engine{} }
+// New makes the engine. The program must have called RunGuardIfAsked.
+func New(log *slog.Logger) state.Engine { return &engine{log: log} }
 
 // RunGuardIfAsked must be the first call of main: the program is also its own
 // guard. It returns unless that was asked for.
-func RunGuardIfAsked() {}
+func RunGuardIfAsked() { user.RunGuardIfAsked() }
 
-type engine struct{}
-
-func (engine) Find(context.Context, object.BuildID) ([]state.Process, error) {
-	return nil, errNoEngine
+// Find lists the processes that map the file with this build ID.
+func (e *engine) Find(ctx context.Context, id object.BuildID) ([]state.Process, error) {
+	found, err := user.Find(ctx, id)
+	if err != nil {
+		return nil, translate(err)
+	}
+	var out []state.Process
+	for _, p := range found {
+		out = append(out, state.Process{PID: p.PID, Name: name(p.PID), Start: p.StartTime})
+	}
+	return out, nil
 }
 
-func (engine) Presence(context.Context, state.Process) (map[string]state.Presence, error) {
-	return nil, errNoEngine
+// name is the process's own name for itself, made safe to print.
+func name(pid int) string {
+	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		return "?"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.TrimSuffix(string(comm), "\n"))
 }
 
-func (engine) Bring(context.Context, state.Process, state.Entity, state.Presence, state.Tuning) (state.Report, error) {
-	return state.Report{}, errNoEngine
+// translate adds the error of package state that says the same.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []struct {
+		is   bool
+		kind error
+	}{
+		{isA[user.ErrGone](err), state.ErrGone},
+		{isA[user.ErrBusy](err), state.ErrBusy},
+		{isA[user.ErrTraced](err), state.ErrBusy},
+		{isA[user.ErrTimeout](err), state.ErrBusy},
+		{isA[user.ErrMismatch](err), state.ErrMismatch},
+		{isA[user.ErrUnresolved](err), state.ErrMismatch},
+		{errors.Is(err, user.ErrNoTarget), state.ErrMismatch},
+		{isA[user.ErrConflict](err), state.ErrConflict},
+	} {
+		if known.is {
+			return fmt.Errorf("%w: %w", known.kind, err)
+		}
+	}
+	return err
 }
 
-func (engine) Repair(context.Context, state.Process) error { return errNoEngine }
+func isA[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// presence reads what the process carries, by entity UUID.
+func presence(ctx context.Context, pid int) (map[string]state.Presence, error) {
+	applied, err := user.Applied(ctx, pid)
+	if err != nil {
+		return nil, translate(err)
+	}
+	carries := map[string]state.Presence{}
+	for _, a := range applied {
+		switch a.State {
+		case user.Active, user.Activating, user.Deactivating:
+			carries[a.UUID] = state.Active
+		case user.Loaded, user.Inactive:
+			carries[a.UUID] = max(carries[a.UUID], state.Loaded)
+		}
+	}
+	return carries, nil
+}
+
+// Presence reads from the process what it carries, by entity UUID.
+func (e *engine) Presence(ctx context.Context, p state.Process) (map[string]state.Presence, error) {
+	return presence(ctx, p.PID)
+}
+
+// Bring takes an entity in a process to a presence.
+func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity, want state.Presence, t state.Tuning) (state.Report, error) {
+	carries, err := presence(ctx, p.PID)
+	if err != nil {
+		return state.Report{}, err
+	}
+	proc := user.Process{PID: p.PID, StartTime: p.Start}
+	opts := user.Options{Timeout: t.Timeout, Force: t.Force, Logger: e.log}
+	from := carries[entity.UUID]
+	var report user.Report
+	switch {
+	case from == want:
+	case want == state.Active && from == state.Absent:
+		report, err = user.Apply(ctx, proc, entity.Object, opts)
+	case want == state.Active:
+		report, err = user.Activate(ctx, proc, entity.UUID, opts)
+	case want == state.Loaded && from == state.Absent:
+		report, err = user.Load(ctx, proc, entity.Object, opts)
+	case want == state.Loaded:
+		report, err = user.Deactivate(ctx, proc, entity.UUID, opts)
+	default:
+		report, err = user.Remove(ctx, proc, entity.UUID, opts)
+	}
+	if errors.Is(err, user.ErrAlready) || want == state.Absent && errors.Is(err, user.ErrNotApplied) {
+		err = nil
+	}
+	return e.report(p, entity, report), translate(err)
+}
+
+func (e *engine) report(p state.Process, entity state.Entity, r user.Report) state.Report {
+	out := state.Report{Process: p, Attempts: r.Attempts, Threads: r.Threads, Pause: r.Pause}
+	if entity.Object != nil {
+		out.Entity = entity.Object.Info.Entity
+		for _, f := range entity.Object.Funcs {
+			if f.Kind == patchobject.Replaced {
+				out.Functions = append(out.Functions, f.Name)
+			}
+		}
+	}
+	out.Parts = []state.PausePart{
+		{Name: "interrupt", Time: r.Interrupt}, {Name: "check", Time: r.Check},
+		{Name: "write", Time: r.Write}, {Name: "resume", Time: r.Resume},
+	}
+	return out
+}
+
+// Repair finishes or undoes what somebody who was killed left half done.
+func (e *engine) Repair(ctx context.Context, p state.Process) error {
+	return translate(user.Repair(ctx, user.Process{PID: p.PID, StartTime: p.Start}))
+}

@@ -1,0 +1,164 @@
+package user
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// Process names one process for ever: a reused PID has another start time.
+type Process struct {
+	PID       int
+	StartTime uint64 // in clock ticks after boot; field 22 of /proc/PID/stat
+}
+
+// stat is what we need of /proc/PID/stat, proc_pid_stat(5).
+type stat struct {
+	state      byte
+	startTime  uint64
+	startStack uint64
+}
+
+func readStat(path string) (stat, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return stat{}, err
+	}
+	// The command name may hold anything, parentheses and spaces included.
+	end := bytes.LastIndexByte(data, ')')
+	fields := strings.Fields(string(data[end+1:]))
+	if end < 0 || len(fields) < 26 {
+		return stat{}, fmt.Errorf("%s: not understood", path)
+	}
+	s := stat{state: fields[0][0]}
+	var errStart, errStack error
+	s.startTime, errStart = strconv.ParseUint(fields[22-3], 10, 64)
+	s.startStack, errStack = strconv.ParseUint(fields[28-3], 10, 64)
+	return s, errors.Join(errStart, errStack)
+}
+
+func (p Process) path(name string) string { return fmt.Sprintf("/proc/%d/%s", p.PID, name) }
+
+// Open names the process that has pid now.
+func Open(pid int) (Process, error) {
+	p := Process{PID: pid}
+	s, err := readStat(p.path("stat"))
+	if err != nil {
+		if gone(err) {
+			return Process{}, ErrGone{PID: pid}
+		}
+		return Process{}, err
+	}
+	p.StartTime = s.startTime
+	return p, nil
+}
+
+// alive reports whether the process still runs its program.
+func (p Process) alive() bool {
+	s, err := readStat(p.path("stat"))
+	if err != nil || s.startTime != p.StartTime || s.state == 'X' {
+		return false
+	}
+	if s.state != 'Z' {
+		return true
+	}
+	// A dead leader does not end the process while other threads run.
+	tasks, err := os.ReadDir(p.path("task"))
+	return err == nil && len(tasks) > 1
+}
+
+// explain turns err into ErrGone if the process is no more.
+func (p Process) explain(err error) error {
+	if err != nil && !p.alive() {
+		return ErrGone{PID: p.PID}
+	}
+	return err
+}
+
+func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+
+// Find returns the processes that map an ELF file with that build ID.
+// Processes that vanish meanwhile are left out, and so are, for root, those that
+// the system does not let it look into.
+func Find(ctx context.Context, id object.BuildID) ([]Process, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var found []Process
+	known := map[fileID]object.BuildID{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p, err := Open(pid)
+		if err != nil {
+			continue
+		}
+		has, err := p.has(id, known)
+		if errors.Is(err, os.ErrPermission) && os.Geteuid() == 0 {
+			continue // out of even root's reach, and so of any patch's
+		}
+		if err != nil && p.alive() {
+			return nil, fmt.Errorf("process %d: %w", pid, err)
+		}
+		if has {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+func (p Process) has(id object.BuildID, known map[fileID]object.BuildID) (bool, error) {
+	data, err := os.ReadFile(p.path("maps"))
+	if err != nil || len(data) == 0 { // kernel threads map nothing
+		return false, err
+	}
+	maps, err := parseMaps(data, nil)
+	if err != nil {
+		return false, err
+	}
+	mem := memory{fd: -1}
+	defer func() { mem.close() }()
+	for i, m := range maps {
+		if m.file.inode == 0 || m.offset != 0 || !m.read {
+			continue
+		}
+		got, ok := known[m.file]
+		if ok && got != id {
+			continue
+		}
+		if mem.fd < 0 {
+			if mem.fd, err = unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+				return false, err
+			}
+		}
+		img, ok := readImage(mem, maps, i)
+		if !ok { // mapped as data here; elsewhere it may be code
+			continue
+		}
+		known[m.file] = img.buildID
+		if img.buildID == id {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (m memory) close() {
+	if m.fd >= 0 {
+		unix.Close(m.fd)
+	}
+}

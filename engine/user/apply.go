@@ -1,0 +1,91 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+// Apply loads obj into the process and activates it. An error leaves the
+// process as it was. ErrAlready says that the patch is active.
+func Apply(ctx context.Context, p Process, obj *patchobject.Object, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		h, undo, err := s.load(ctx, obj)
+		if errors.Is(err, ErrAlready) && h.state != Active {
+			undo, err = func() error { return nil }, nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.redirect(ctx, h, true); err != nil {
+			return errors.Join(err, undo())
+		}
+		return nil
+	})
+}
+
+// Load brings the patch into the process without redirecting anything.
+// ErrAlready says that it is there.
+func Load(ctx context.Context, p Process, obj *patchobject.Object, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		_, _, err := s.load(ctx, obj)
+		return err
+	})
+}
+
+// Activate redirects the functions of a patch that is loaded. ErrAlready says
+// that they are.
+func Activate(ctx context.Context, p Process, uuid string, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		h, err := s.region(uuid)
+		if err != nil {
+			return err
+		}
+		if h.state == Active {
+			return fmt.Errorf("process %d, patch %s is active: %w", p.PID, uuid, ErrAlready)
+		}
+		return s.redirect(ctx, h, true)
+	})
+}
+
+// Deactivate gives the functions of a patch their old code back. ErrAlready
+// says that they have it.
+func Deactivate(ctx context.Context, p Process, uuid string, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		h, err := s.region(uuid)
+		if err != nil {
+			return err
+		}
+		if h.state != Active {
+			return fmt.Errorf("process %d, patch %s is not active: %w", p.PID, uuid, ErrAlready)
+		}
+		return s.redirect(ctx, h, false)
+	})
+}
+
+// Remove deactivates the patch if need be and forgets it. Its memory stays
+// mapped, for somebody may hold a pointer into it, and serves again when the
+// same patch comes back. ErrNotApplied says that it is not there.
+func Remove(ctx context.Context, p Process, uuid string, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		h, err := s.region(uuid)
+		if err != nil {
+			return err
+		}
+		if h.state == Active {
+			if err := s.redirect(ctx, h, false); err != nil {
+				return err
+			}
+		}
+		return h.setState(s.mem, Removed)
+	})
+}
+
+// Repair finishes or undoes what a transaction that was killed left behind.
+// Every transaction begins with it.
+func Repair(ctx context.Context, p Process) error {
+	_, err := within(ctx, p, Options{}, func(*session) error { return nil })
+	return err
+}

@@ -1,0 +1,276 @@
+package user
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/openeuler/syscare/engine/isa"
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+// maxPicks is how often another address is tried when the process itself took
+// the one chosen.
+const maxPicks = 8
+
+// loader brings one patch object into the process.
+type loader struct {
+	*session
+	obj    *patchobject.Object
+	arch   *isa.Arch
+	target image
+	layout *layout
+	head   *header
+	res    *resolver
+}
+
+// load brings obj into the process and returns its region, and what takes it
+// away again. With ErrAlready it returns the region that is there.
+func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, func() error, error) {
+	sum, err := digest(obj)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := uuid.Parse(obj.Info.UUID)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps, all, err := s.regions()
+	if err != nil {
+		return nil, nil, err
+	}
+	there := pick(all, id)
+	if there != nil && there.state != Removed {
+		if there.digest != sum {
+			return nil, nil, fmt.Errorf("another build of the patch is loaded: %w", ErrConflict{PID: s.proc.PID, Function: obj.Funcs[0].Name, UUID: there.uuid.String()})
+		}
+		return there, nil, fmt.Errorf("process %d, patch %s is %v: %w", s.proc.PID, id, there.state, ErrAlready)
+	}
+	l := &loader{session: s, obj: obj, head: &header{state: Loading, uuid: id, digest: sum, target: obj.Info.TargetID}}
+	if err := l.prepare(maps, all); err != nil {
+		return nil, nil, err
+	}
+	defer l.res.close()
+	if there != nil && there.digest == sum && there.rx.size == l.layout.rxSize && there.rw.size == l.layout.rwSize {
+		return l.reuse(there)
+	}
+	return l.fresh(ctx)
+}
+
+// prepare does what needs no change in the process.
+func (l *loader) prepare(maps []mapping, all []*header) (err error) {
+	if l.arch, err = isa.ForMachine(elf.EM_X86_64); err != nil {
+		return err
+	}
+	if l.target, err = locate(l.mem, maps, l.obj.Info.TargetID); err != nil {
+		return err
+	}
+	for _, fn := range l.obj.Funcs {
+		f, err := l.function(fn, all)
+		if err != nil {
+			return err
+		}
+		l.head.functions = append(l.head.functions, f)
+	}
+	if l.layout, err = newLayout(l.obj, l.arch, headerSize(l.head.functions)); err != nil {
+		return err
+	}
+	l.res = &resolver{proc: l.proc, mem: l.mem, target: l.target, all: images(l.mem, maps), entry: l.entry.at, binds: l.obj.Binds}
+	return l.res.ready()
+}
+
+// function checks that the process holds the code that the patch expects.
+func (l *loader) function(fn patchobject.Function, all []*header) (function, error) {
+	f := function{name: fn.Name, old: span{l.target.bias + uint64(fn.OldAddress), fn.OldSize}}
+	code, err := l.mem.bytes(f.old.at, int(f.old.size))
+	if err != nil {
+		return f, fmt.Errorf("code of %q: %w", fn.Name, err)
+	}
+	if at, ok := compare(code, fn.Code, fn.Holes); !ok {
+		if err := conflict(l.proc, l.mem, all, l.head.uuid, f); err != nil {
+			return f, err
+		}
+		return f, ErrMismatch{PID: l.proc.PID, Function: fn.Name, Offset: at}
+	}
+	f.digest = sha256.Sum256(code)
+	if fn.Kind != patchobject.Replaced {
+		return f, nil
+	}
+	f.jumpOffset = uint32(l.arch.EntryOffset(code))
+	end := int(f.jumpOffset) + l.arch.JumpSize
+	if end > len(code) {
+		return f, fmt.Errorf("function %q: %d bytes are too few for a jump", fn.Name, len(code))
+	}
+	f.saved = bytes.Clone(code[f.jumpOffset:end])
+	f.new.size = l.obj.Symbols[fn.Symbol].Size
+	return f, nil
+}
+
+// compare returns the first offset outside the holes at which a and b differ.
+func compare(a, b []byte, holes []patchobject.Hole) (uint64, bool) {
+	masked := bytes.Clone(a)
+	for _, h := range holes {
+		copy(masked[h.Offset:h.Offset+h.Length], b[h.Offset:])
+	}
+	for i := range masked {
+		if masked[i] != b[i] {
+			return uint64(i), false
+		}
+	}
+	return 0, true
+}
+
+// conflict names the other patch whose jump is in f.
+func conflict(p Process, mem memory, all []*header, own uuid.UUID, f function) error {
+	for _, h := range all {
+		if h.uuid == own {
+			continue
+		}
+		in, err := h.redirected(mem)
+		if err != nil {
+			return err
+		}
+		for i, other := range h.functions {
+			if in[i] && other.old.at < f.old.end() && f.old.at < other.old.end() {
+				return ErrConflict{PID: p.PID, Function: f.name, UUID: h.uuid.String()}
+			}
+		}
+	}
+	return nil
+}
+
+// bind relocates the patch for address base and completes the header.
+func (l *loader) bind(base uint64) ([]byte, error) {
+	if err := l.layout.relocate(base, l.res); err != nil {
+		return nil, err
+	}
+	h := l.head
+	h.rx = span{base, l.layout.rxSize}
+	h.rw = span{}
+	if l.layout.rwSize > 0 {
+		h.rw = span{h.rx.end(), l.layout.rwSize}
+	}
+	h.code = span{base + l.layout.code.at, l.layout.code.size}
+	h.frame = l.layout.frames()
+	for i, fn := range l.obj.Funcs {
+		if fn.Kind != patchobject.Replaced {
+			continue
+		}
+		f := &h.functions[i]
+		symbol := l.obj.Symbols[fn.Symbol]
+		f.new.at = base + l.layout.sections[symbol.Section] + symbol.Offset
+		var err error
+		if f.jump, err = l.arch.Jump(f.jumpAt(), f.new.at); err != nil {
+			return nil, fmt.Errorf("jump to new %q: %w", fn.Name, err)
+		}
+	}
+	return h.encode()
+}
+
+// fill writes the contents; the process runs meanwhile and does not know of
+// them.
+func (l *loader) fill() error {
+	first := l.layout.code.at // whole pages of header come before
+	if err := l.mem.write(l.layout.image[first:l.layout.rxSize], l.head.rx.at+first); err != nil {
+		return err
+	}
+	if l.head.rw.size > 0 {
+		return l.mem.write(l.layout.image[l.layout.rxSize:], l.head.rw.at)
+	}
+	return nil
+}
+
+// reuse fills a removed region of the same patch again.
+func (l *loader) reuse(there *header) (*header, func() error, error) {
+	l.head.state = Removed
+	encoded, err := l.bind(there.rx.at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := l.mem.write(encoded, l.head.rx.at); err != nil {
+		return nil, nil, err
+	}
+	if err := l.fill(); err != nil {
+		return nil, nil, err
+	}
+	undo := func() error { return l.head.setState(l.mem, Removed) }
+	return l.head, undo, l.head.setState(l.mem, Loaded)
+}
+
+// fresh maps new regions.
+func (l *loader) fresh(ctx context.Context) (*header, func() error, error) {
+	low := minAddress()
+	for range maxPicks {
+		maps, err := l.maps.read()
+		if err != nil {
+			return nil, nil, err
+		}
+		base, ok := place(maps, span{l.target.lo, l.target.hi - l.target.lo}, l.layout.rxSize+l.layout.rwSize, low)
+		if !ok {
+			return nil, nil, ErrNoRoom{PID: l.proc.PID, Bytes: l.layout.rxSize + l.layout.rwSize, Target: l.target.buildID}
+		}
+		encoded, err := l.bind(base)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := l.watched(l.head.rx, l.head.rw); err != nil {
+			return nil, nil, err
+		}
+		switch err := l.retry(ctx, func() error { return l.borrow(func(r *remote) error { return l.mapRegions(r, encoded) }) }); {
+		case errors.Is(err, unix.EEXIST):
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("map memory for the patch: %w", err)
+		}
+		undo := func() error { return l.discard(ctx, l.head) }
+		if err := l.fill(); err != nil {
+			return nil, nil, errors.Join(err, undo())
+		}
+		if err := l.head.setState(l.mem, Loaded); err != nil {
+			return nil, nil, errors.Join(err, undo())
+		}
+		return l.head, undo, nil
+	}
+	return nil, nil, ErrNoRoom{PID: l.proc.PID, Bytes: l.layout.rxSize + l.layout.rwSize, Target: l.target.buildID}
+}
+
+// mapRegions maps both regions and marks them, or neither.
+func (l *loader) mapRegions(r *remote, encoded []byte) error {
+	h := l.head
+	if err := r.mapAt(h.rx.at, h.rx.size, unix.PROT_READ|unix.PROT_EXEC); err != nil {
+		return err
+	}
+	if h.rw.size > 0 {
+		if err := r.mapAt(h.rw.at, h.rw.size, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			return errors.Join(err, r.unmap(h.rx.at, h.rx.size))
+		}
+	}
+	if err := l.mem.write(encoded, h.rx.at); err != nil {
+		return errors.Join(err, unmapRegions(r, h.rx, h.rw))
+	}
+	return nil
+}
+
+func unmapRegions(r *remote, rx, rw span) error {
+	var err error
+	if rw.size > 0 {
+		err = r.unmap(rw.at, rw.size)
+	}
+	return errors.Join(err, r.unmap(rx.at, rx.size))
+}
+
+// discard unmaps a region that no jump ever led to.
+func (s *session) discard(ctx context.Context, h *header) error {
+	if err := h.setState(s.mem, Loading); err != nil {
+		return err
+	}
+	return s.retry(ctx, func() error {
+		return s.borrow(func(r *remote) error { return unmapRegions(r, h.rx, h.rw) })
+	})
+}

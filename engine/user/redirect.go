@@ -1,0 +1,220 @@
+package user
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// edit is one change of the target's text.
+type edit struct {
+	at       uint64
+	old, new []byte
+}
+
+// switcher redirects the functions of one region, or takes that back.
+type switcher struct {
+	*session
+	head     *header
+	during   State
+	after    State
+	edits    []edit
+	expected []edit // old is what must be there, new a buffer for what is
+	examiner examiner
+	encoded  []byte // header as it must be, and a buffer for it
+	now      []byte
+}
+
+// redirect puts the jumps of h in place, or the old bytes back, in one stop of
+// the whole process.
+func (s *session) redirect(ctx context.Context, h *header, on bool) error {
+	if err := s.watched(); err != nil {
+		return err
+	}
+	w := &switcher{session: s, head: h, during: Deactivating, after: Inactive}
+	zones := deactivationZones(h, s.opts.Force)
+	if on {
+		w.during, w.after = Activating, Active
+		zones = activationZones(h, s.opts.Force)
+	}
+	if err := w.plan(on); err != nil {
+		return err
+	}
+	w.examiner = examiner{proc: s.proc, mem: s.mem, head: h, zones: zones, startStack: s.startStack, buf: make([]byte, 256<<10)}
+	w.examiner.prepare()
+	s.report.Prepare = time.Since(s.began)
+	return s.retry(ctx, func() error {
+		err := w.attempt()
+		var busy ErrBusy
+		if errors.As(err, &busy) && w.examiner.suspects > 0 && w.examiner.unwinder == nil {
+			// Only now is the time for reading unwind tables well spent.
+			maps, mapsErr := s.maps.read()
+			if mapsErr != nil {
+				return mapsErr
+			}
+			w.examiner.unwinder = newUnwinder(s.proc, s.mem, maps, images(s.mem, maps), h)
+			err = w.attempt()
+		}
+		return err
+	})
+}
+
+// plan prepares every buffer that the stop needs, and checks beforehand what
+// the stop will check again.
+func (w *switcher) plan(on bool) error {
+	_, all, err := w.regions()
+	if err != nil {
+		return err
+	}
+	for _, f := range w.head.functions {
+		if !on {
+			if f.redirects() {
+				w.edits = append(w.edits, edit{at: f.jumpAt(), old: f.jump, new: f.saved})
+				w.expected = append(w.expected, edit{at: f.jumpAt(), old: f.jump, new: make([]byte, len(f.jump))})
+			}
+			continue
+		}
+		code, err := w.mem.bytes(f.old.at, int(f.old.size))
+		if err != nil {
+			return fmt.Errorf("code of %q: %w", f.name, err)
+		}
+		if sha256.Sum256(code) != f.digest {
+			if err := conflict(w.proc, w.mem, all, w.head.uuid, f); err != nil {
+				return err
+			}
+			return ErrMismatch{PID: w.proc.PID, Function: f.name}
+		}
+		w.expected = append(w.expected, edit{at: f.old.at, old: code, new: make([]byte, len(code))})
+		if f.redirects() {
+			w.edits = append(w.edits, edit{at: f.jumpAt(), old: f.saved, new: f.jump})
+		}
+	}
+	if w.encoded, err = w.head.encode(); err != nil {
+		return err
+	}
+	w.now = make([]byte, len(w.encoded))
+	return nil
+}
+
+// attempt is one stop.
+func (w *switcher) attempt() error {
+	var err error
+	w.report.Attempts++
+	w.examiner.suspects = 0
+	onThread(func() bool {
+		t := &tracer{proc: w.proc, tasks: w.tasks, threads: make([]thread, 0, 128)}
+		err = t.stopAll()
+		stopped := time.Now()
+		checked, written := stopped, stopped
+		if err == nil {
+			err = w.check(t)
+			checked = time.Now()
+		}
+		if err == nil {
+			err = w.write()
+			written = time.Now()
+		}
+		threads := t.count()
+		clean := t.release()
+		end := time.Now()
+		if err == nil {
+			w.report.Threads = threads
+			w.report.Interrupt, w.report.Check, w.report.Write = stopped.Sub(t.began), checked.Sub(stopped), written.Sub(checked)
+			w.report.Resume, w.report.Pause = end.Sub(written), end.Sub(t.began)
+		}
+		return clean
+	})
+	return err
+}
+
+// check is everything that must hold before the first byte changes.
+func (w *switcher) check(t *tracer) error {
+	if err := t.loadRegs(); err != nil {
+		return err
+	}
+	maps, err := w.maps.read()
+	if err != nil {
+		return err
+	}
+	m := find(maps, w.head.rx.at)
+	if m == nil || !isRegion(*m) || m.start != w.head.rx.at || m.end != w.head.rx.end() {
+		return fmt.Errorf("process %d: the region of patch %s vanished: %w", w.proc.PID, w.head.uuid, ErrNotApplied)
+	}
+	if err := w.mem.read(w.now, w.head.rx.at); err != nil {
+		return err
+	}
+	if !bytes.Equal(w.now, w.encoded) {
+		return fmt.Errorf("process %d: the header of patch %s changed: %w", w.proc.PID, w.head.uuid, errHeader)
+	}
+	for i := range w.expected {
+		e := &w.expected[i]
+		if m := find(maps, e.at); m == nil || !m.exec {
+			return fmt.Errorf("process %d: code at %#x: %w", w.proc.PID, e.at, ErrNoTarget)
+		}
+		if err := w.mem.read(e.new, e.at); err != nil {
+			return err
+		}
+		if !bytes.Equal(e.new, e.old) {
+			return w.mismatch(e)
+		}
+	}
+	w.examiner.maps = maps
+	return w.examiner.checkAll(t)
+}
+
+func (w *switcher) mismatch(e *edit) error {
+	offset := 0
+	for offset < len(e.old) && e.old[offset] == e.new[offset] {
+		offset++
+	}
+	at := e.at + uint64(offset)
+	for _, f := range w.head.functions {
+		if at >= f.old.at && at < f.old.end() {
+			return ErrMismatch{PID: w.proc.PID, Function: f.name, Offset: at - f.old.at}
+		}
+	}
+	return ErrMismatch{PID: w.proc.PID, Offset: at}
+}
+
+// write makes the edits, or none. The header says what is going on before the
+// first byte changes.
+func (w *switcher) write() error {
+	before := w.head.state
+	if err := w.head.setState(w.mem, w.during); err != nil {
+		return err
+	}
+	err := w.editAll()
+	if err == nil {
+		err = w.head.setState(w.mem, w.after)
+	}
+	if err == nil {
+		return nil
+	}
+	for _, e := range w.edits {
+		err = errors.Join(err, w.mem.write(e.old, e.at))
+	}
+	return errors.Join(err, w.head.setState(w.mem, before))
+}
+
+func (w *switcher) editAll() error {
+	for i := range w.edits {
+		if err := w.mem.write(w.edits[i].new, w.edits[i].at); err != nil {
+			return err
+		}
+	}
+	var back [maxJump]byte
+	for i := range w.edits {
+		e := &w.edits[i]
+		got := back[:len(e.new)]
+		if err := w.mem.read(got, e.at); err != nil {
+			return err
+		}
+		if !bytes.Equal(got, e.new) {
+			return fmt.Errorf("code at %#x does not hold what was written", e.at)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package user
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// AppliedPatch is a patch that a process holds.
+type AppliedPatch struct {
+	UUID      string
+	State     State
+	Target    object.BuildID
+	Functions []AppliedFunction
+	Region    uint64 // address of the read-execute region
+	Bytes     uint64 // mapped for the patch, both regions
+}
+
+// AppliedFunction is a replaced function as the process's memory shows it.
+type AppliedFunction struct {
+	Name     string
+	Address  uint64
+	New      uint64
+	Redirect bool // the jump to the new code is in place
+}
+
+// regionsIn returns the well-formed regions among maps.
+func regionsIn(mem memory, maps []mapping) []*header {
+	var all []*header
+	for _, m := range maps {
+		if !isRegion(m) {
+			continue
+		}
+		if h, err := readHeader(mem, m); err == nil {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func isRegion(m mapping) bool {
+	return m.anonymous() && m.read && m.exec && !m.write && m.priv
+}
+
+func readHeader(mem memory, m mapping) (*header, error) {
+	first, err := mem.bytes(m.start, headerFixed)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := headerLength(first)
+	if !ok || uint64(n) > m.end-m.start {
+		return nil, errHeader
+	}
+	b, err := mem.bytes(m.start, n)
+	if err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(b, m.start)
+	if err == nil && h.rx.end() != m.end {
+		return nil, fmt.Errorf("%w: the mapping has another size", errHeader)
+	}
+	return h, err
+}
+
+// pick returns the region of the patch: a live one before a removed one.
+func pick(regions []*header, id uuid.UUID) *header {
+	var removed *header
+	for _, h := range regions {
+		if h.uuid != id {
+			continue
+		}
+		if h.state != Removed {
+			return h
+		}
+		removed = h
+	}
+	return removed
+}
+
+func (h *header) setState(mem memory, s State) error {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], uint32(s))
+	if err := mem.write(b[:], h.rx.at+stateOffset); err != nil {
+		return fmt.Errorf("record state %v: %w", s, err)
+	}
+	h.state = s
+	return nil
+}
+
+// redirected reports for each function whether its jump is in place.
+func (h *header) redirected(mem memory) ([]bool, error) {
+	in := make([]bool, len(h.functions))
+	for i, f := range h.functions {
+		if !f.redirects() {
+			continue
+		}
+		now, err := mem.bytes(f.jumpAt(), len(f.jump))
+		if err != nil && !errors.Is(err, unix.EIO) { // the library may be unmapped
+			return nil, err
+		}
+		in[i] = bytes.Equal(now, f.jump)
+	}
+	return in, nil
+}
+
+// Applied returns what the process with pid holds, read from its memory. A
+// state that the bytes at the functions belie is corrected: Active means that
+// every jump is in place.
+func Applied(ctx context.Context, pid int) ([]AppliedPatch, error) {
+	p, err := Open(pid)
+	if err != nil {
+		return nil, err
+	}
+	list, err := p.applied(ctx)
+	return list, p.explain(err)
+}
+
+func (p Process) applied(ctx context.Context) ([]AppliedPatch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(p.path("maps"))
+	if err != nil {
+		return nil, err
+	}
+	maps, err := parseMaps(data, nil)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	mem := memory{fd: fd}
+	defer mem.close()
+	var list []AppliedPatch
+	for _, h := range regionsIn(mem, maps) {
+		in, err := h.redirected(mem)
+		if err != nil {
+			return nil, err
+		}
+		a := AppliedPatch{UUID: h.uuid.String(), State: h.state, Target: h.target, Region: h.rx.at, Bytes: h.rx.size + h.rw.size}
+		all, some := true, false
+		for i, f := range h.functions {
+			if !f.redirects() {
+				continue
+			}
+			all, some = all && in[i], some || in[i]
+			a.Functions = append(a.Functions, AppliedFunction{Name: f.name, Address: f.old.at, New: f.new.at, Redirect: in[i]})
+		}
+		switch {
+		case h.state.transitional():
+		case some && !all:
+			a.State = Activating
+		case all && h.state != Active:
+			a.State = Active
+		case !some && h.state == Active:
+			a.State = Inactive
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}

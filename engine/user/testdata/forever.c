@@ -1,0 +1,2 @@
+// New code of a function that never returns.
+void forever(void) {}

@@ -103,12 +103,15 @@ func (x *users) of(path string) []*Unit { return x.byFile[path] }
 
 // isIntermediate reports whether u made the text that another unit compiles.
 func (r *Recording) isIntermediate(u *Unit) bool {
-	if u.record.Kind != front.Translate || u.record.Output == "" {
+	if u.record.Kind != front.Translate {
 		return false
 	}
-	output := absolute(u.record.Dir, u.record.Output)
+	output := u.Output // of -S; -E writes where -o says
+	if output == "" && u.record.Output != "" {
+		output = absolute(u.record.Dir, u.record.Output)
+	}
 	for _, other := range r.units {
-		if other.Source == output {
+		if output != "" && other.Source == output {
 			return true
 		}
 	}

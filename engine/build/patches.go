@@ -238,7 +238,7 @@ func (s *shadowTree) copyNamed(names []string, strip int) error {
 
 // run calls patch(1) in the shadow tree.
 func (s *shadowTree) run(ctx context.Context, data []byte, strip int, dry bool) error {
-	args := []string{"-p" + strconv.Itoa(strip), "-F0", "-N", "-f", "--no-backup-if-mismatch", "--quoting-style=literal", "-r", "-"}
+	args := []string{"-p" + strconv.Itoa(strip), "-F0", "-N", "-t", "--no-backup-if-mismatch", "--quoting-style=literal", "-r", "-"}
 	if dry {
 		args = append(args, "--dry-run")
 	}
@@ -277,7 +277,7 @@ func explainPatch(output string) string {
 		if m := missingFile.FindStringSubmatch(line); m != nil {
 			missing = m[1]
 		}
-		if m := namedInInput.FindStringSubmatch(line); m != nil && missing != "" {
+		if m := namedInInput.FindStringSubmatch(line); m != nil && missing != "" && named == "" {
 			named = m[1]
 		}
 		if strings.HasPrefix(line, "Reversed (or previously applied) patch detected") {

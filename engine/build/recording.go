@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/build/front"
@@ -65,12 +66,24 @@ func isProbe(record *front.Record) bool {
 	return false
 }
 
+// ofUnseenCompiler recognises the assembler run of a compiler that was not
+// called through the front: its source is the compiler's temporary file.
+func ofUnseenCompiler(record *front.Record) bool {
+	return record.Kind == front.Compile && len(record.Sources) == 1 && temporaryName.MatchString(filepath.Base(record.Sources[0].Path)) &&
+		record.Sources[0].Language == front.LanguageAssembler
+}
+
+var temporaryName = regexp.MustCompile(`^(cc[0-9A-Za-z]{6}|.*-[0-9a-f]{6})\.s$`)
+
 func (r *Recording) add(record *front.Record) error {
 	if record.Exit != 0 || isProbe(record) {
 		return nil
 	}
 	if record.Error != "" {
 		return &IncompleteError{Command: shorten(record.Name+" "+strings.Join(record.Argv, " "), 200) + " (in " + record.Dir + ")", Reason: record.Error}
+	}
+	if ofUnseenCompiler(record) {
+		return nil
 	}
 	switch record.Kind {
 	case front.Compile, front.Translate:

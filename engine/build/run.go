@@ -177,12 +177,12 @@ func (r *runner) checkCompilers(ctx context.Context) error {
 	return nil
 }
 
-// unrecorded reports whether the patches change a source that no recorded
-// command compiled.
+// unrecorded reports whether an object that no recorded command made could be
+// changed: by a header, or by a source that no recorded command compiled.
 func (r *runner) unrecorded() bool {
 	index := newUsers(r.recording)
 	for _, c := range r.plan.Changes {
-		if isSource(c.Path) && len(index.of(filepath.Join(r.plan.Tree, c.Path))) == 0 {
+		if isHeader(c.Path) || isSource(c.Path) && len(index.of(filepath.Join(r.plan.Tree, c.Path))) == 0 {
 			return true
 		}
 	}
@@ -207,14 +207,14 @@ func (r *runner) targets(affected []*Unit) ([]target, error) {
 	}
 	paired := map[string]bool{} // names of links that have their debuginfo
 	var targets []target
+	unrecorded := r.unrecorded()
 	for _, p := range pairings {
 		paired[filepath.Base(p.Link.Path)] = true
 		units, err := linkedUnits(p.Link, changed)
 		if err != nil {
 			return nil, err
 		}
-		// What no recorded command compiled may be an unrecorded object.
-		if len(units) > 0 || r.unrecorded() {
+		if len(units) > 0 || unrecorded {
 			if err := p.Link.check(); err != nil {
 				return nil, err
 			}

@@ -108,7 +108,7 @@ func set(words string) map[string]bool {
 func parseCompiler(args []string) Command {
 	c := Command{Kind: Link, Operands: map[int]int{}}
 	language := ""
-	onlyDeps := false
+	onlyDeps, assembly := false, false
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		value := ""
@@ -124,7 +124,9 @@ func parseCompiler(args []string) Command {
 			if c.Kind == Link {
 				c.Kind = Compile
 			}
-		case a == "-S", a == "-E", a == "-fsyntax-only":
+		case a == "-S":
+			c.Kind, assembly = Translate, true
+		case a == "-E", a == "-fsyntax-only":
 			c.Kind = Translate
 		case a == "-static", a == "-Wl,-Bstatic":
 			c.Static = true
@@ -165,7 +167,10 @@ func parseCompiler(args []string) Command {
 		return Command{}
 	}
 	if c.Kind == Compile {
-		c.nameObjects()
+		c.nameOutputs(".o")
+	}
+	if assembly {
+		c.nameOutputs(".s")
 	}
 	if c.Deps != noDeps && c.DepFile == "" {
 		c.DepFile = c.defaultDepFile()
@@ -204,13 +209,13 @@ func (c *Command) preprocessorDeps(words []string) {
 	}
 }
 
-func (c *Command) nameObjects() {
+func (c *Command) nameOutputs(ending string) {
 	for i := range c.Sources {
 		if c.Output != "" {
 			c.Sources[i].Output = c.Output
 			continue
 		}
-		c.Sources[i].Output = withEnding(filepath.Base(c.Sources[i].Path), ".o")
+		c.Sources[i].Output = withEnding(filepath.Base(c.Sources[i].Path), ending)
 	}
 }
 
@@ -298,7 +303,7 @@ func parseAssembler(args []string) Command {
 	if len(c.Sources) != 1 {
 		return Command{}
 	}
-	c.nameObjects()
+	c.nameOutputs(".o")
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,9 +29,7 @@ int main(void) {
 }
 `
 
-const smallSpec = `
-%%debug_package
-Name: small
+const smallSpec = `Name: small
 Version: 1.0
 Release: %s
 Summary: A program
@@ -39,6 +38,7 @@ Source0: small-1.0.tar.gz
 %s
 %%description
 A program.
+%%debug_package
 %%prep
 %%setup -q
 %%build
@@ -112,13 +112,13 @@ func TestBadInput(t *testing.T) {
 		keepsLog                 bool
 	}{
 		{name: "not an RPM", source: goodFix, code: 1, says: "not an RPM"},
-		{name: "an RPM cut short in its header", source: write(source[:300]), code: 1, says: "cut short|truncated|not an RPM"},
-		{name: "an RPM cut short in its payload", source: write(source[:len(source)-200]), code: 1, says: "cut short|truncated|damaged|unexpected EOF"},
+		{name: "an RPM cut short in its header", source: write(source[:300]), code: 1, says: "incomplete"},
+		{name: "an RPM cut short in its payload", source: write(source[:len(source)-200]), code: 1, says: "incomplete"},
 		{name: "a binary package as the source", source: good.binary, code: 1, says: "source package"},
 		{name: "another architecture", source: good.source, debuginfo: write(bytes.Replace(mustRead(t, good.debuginfo), []byte("x86_64\x00"), []byte("sparc9\x00"), 1)), code: 1, says: "arch|sparc9|not an RPM|damaged"},
 		{name: "the debuginfo of another build", debuginfo: other.debuginfo, code: 1, says: "debuginfo of another build"},
 		{name: "a patch that does not apply", patch: write([]byte("--- a/small.c\n+++ b/small.c\n@@ -3,1 +3,1 @@\n-nothing like it\n+else\n")), code: 1, says: "small.c.*hunk|[Hh]unk"},
-		{name: "a patch of a comment", patch: fix(t, "int main", "/* a comment */ int main"), code: 1, says: "no functional change"},
+		{name: "a patch of a comment", patch: fix(t, "int main", "/* a comment */ int main"), code: 3, says: "no functional change"},
 		{name: "a changed initialiser of a struct", patch: fix(t, "{1, 10}", "{1, 20}"), code: 5, says: "small.c: limits: the initial value of existing data changed"},
 		{name: "a new thread-local variable", patch: fix(t, "\treturn x >=", "\tstatic __thread int calls; calls++;\n\treturn calls + x >="), code: 5, says: "new thread-local variable"},
 		{name: "a patch that breaks the build", patch: fix(t, "return x >=", "return y >="), code: 1, says: "build.log", keepsLog: true},
@@ -167,7 +167,7 @@ func TestBadInput(t *testing.T) {
 	t.Run("a full disk", func(t *testing.T) {
 		disk := t.TempDir()
 		tool(t, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk)
-		t.Cleanup(func() { tool(t, "umount", disk) })
+		t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, 0)) })
 		r := syscare(t, "build", "--patch_name", "HP001", "--workdir", disk, "--output", t.TempDir(),
 			"--source", good.source, "--debuginfo", good.debuginfo, "--patch", goodFix)
 		require.Equal(t, 1, r.code)

@@ -17,13 +17,14 @@ func TestApplyAndRemove(t *testing.T) {
 		threads int
 		cycles  int
 	}{
+		{pie, "calm", 8, 50},
 		{pie, "busy", 1, 50},
-		{pie, "busy", 8, 50},
+		{pie, "busy", 8, 25},
 		{pie, "calm", 64, 10},
-		{pie, "busy", 64, 5},
+		{pie, "mixed", 64, 5},
 		{pieCET, "busy", 4, 10},
-		{nonPIE, "busy", 8, 50},
-		{static, "busy", 8, 50},
+		{nonPIE, "busy", 8, 10},
+		{static, "busy", 8, 10},
 	} {
 		t.Run(tc.flavour.name+"/"+tc.mode+"/"+strconv.Itoa(tc.threads), func(t *testing.T) {
 			program := tc.flavour.program(t, "target.c")

@@ -11,7 +11,7 @@ import (
 
 // BenchmarkPause reports the median pause of a process with 8 threads.
 func BenchmarkPause(b *testing.B) {
-	for _, mode := range []string{"calm", "busy"} {
+	for _, mode := range []string{"calm", "mixed"} {
 		b.Run(mode, func(b *testing.B) {
 			ctx := context.Background()
 			program := pie.program(b, "target.c")

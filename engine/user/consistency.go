@@ -2,6 +2,7 @@ package user
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -76,6 +77,7 @@ type examiner struct {
 	buf        []byte
 	// suspects counts threads that only unwinding could clear.
 	suspects int
+	busy     []int // threads in a zone, by index
 }
 
 func (x *examiner) prepare() {
@@ -198,18 +200,29 @@ func (x *examiner) unwind(th *thread) (hit string, err error) {
 	return hit, err
 }
 
-// checkAll examines every thread that is held.
+// checkAll examines every thread that is held and fails with the first that is
+// busy.
 func (x *examiner) checkAll(t *tracer) error {
+	x.busy = x.busy[:0]
+	var first error
 	for i := range t.threads {
 		th := &t.threads[i]
 		if th.dead || !th.haveRegs {
 			continue
 		}
-		if err := x.check(th); err != nil {
+		err := x.check(th)
+		var busy ErrBusy
+		switch {
+		case errors.As(err, &busy):
+			x.busy = append(x.busy, i)
+			if first == nil {
+				first = err
+			}
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return first
 }
 
 // awaitingStub reports whether any thread is in the stub at the entry point.

@@ -210,8 +210,11 @@ func start(t testing.TB, program string, args ...string) *running {
 	t.Cleanup(func() { r.file.Close() })
 	r.Process, err = Open(r.cmd.Process.Pid)
 	require.NoError(t, err)
-	entry, err := readEntry(r.Process)
-	require.NoError(t, err)
+	var entry entryPoint
+	require.Eventually(t, func() bool { // an exec takes its time
+		entry, err = readEntry(r.Process)
+		return err == nil
+	}, time.Second, time.Millisecond)
 	r.bias = entry.at - uint64(r.file.Entry)
 	r.mem, err = os.Open(r.path("mem"))
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 func TestSystemCallsSeeNothing(t *testing.T) {
 	ctx := context.Background()
 	program := pie.program(t, "restart.c")
-	obj := pie.patch(t, program, "patch.c", "compute")
+	obj := pie.patch(t, program, "compute.c", "compute")
 	r := start(t, program)
 	for range 60 {
 		_, err := Apply(ctx, r.Process, obj, Options{})

@@ -7,99 +7,235 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/openeuler/syscare/engine/patchobject"
 )
 
-// runWorker applies and removes a patch until it is killed.
+// runWorker is a program that gets killed: in a loop that applies and removes
+// a patch, or by itself at one place.
 func runWorker(spec string) {
 	var pid int
-	var path string
-	if _, err := fmt.Sscanf(spec, "%d %s", &pid, &path); err != nil {
-		os.Exit(2)
+	var path, where string
+	must := func(err error) {
+		if err != nil {
+			fmt.Println("worker:", err)
+			os.Exit(2)
+		}
 	}
+	_, err := fmt.Sscanf(spec, "%d %s %s", &pid, &path, &where)
+	must(err)
 	obj, err := patchobject.Load(path)
-	if err != nil {
-		os.Exit(3)
-	}
+	must(err)
 	p, err := Open(pid)
-	if err != nil {
-		os.Exit(4)
-	}
+	must(err)
 	ctx := context.Background()
+	if where != "loop" {
+		dieAt(ctx, where, p, obj, must)
+	}
+	fmt.Println("go")
 	for {
 		_, _ = Apply(ctx, p, obj, Options{})
 		_, _ = Remove(ctx, p, obj.Info.UUID, Options{})
 	}
 }
 
-// TestKilledAtAnyMoment kills a worker in the middle of its transactions. The
-// guard alone must put the target right, whatever the moment. Every other time
-// the patch is not in memory from an earlier round, so that mapping is hit, too.
+func dieNow() error {
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// dieAt goes as far as one place of a transaction and dies there.
+func dieAt(ctx context.Context, where string, p Process, obj *patchobject.Object, must func(error)) {
+	if where == "deactivating" {
+		_, err := Apply(ctx, p, obj, Options{})
+		must(err)
+	}
+	s, err := openSession(ctx, p, Options{})
+	must(err)
+	if where == "activating" || where == "deactivating" {
+		h, err := s.region(obj.Info.UUID)
+		if err != nil {
+			h, _, err = s.load(ctx, obj)
+		}
+		must(err)
+		must(s.watched())
+		w := &switcher{session: s, head: h}
+		must(w.plan(where == "activating"))
+		must(s.stopped(func(*tracer) error {
+			state := Deactivating
+			if where == "activating" {
+				state = Activating
+			}
+			must(h.setState(s.mem, state))
+			for _, e := range w.edits[:len(w.edits)/2] {
+				must(s.mem.write(e.new, e.at))
+			}
+			return dieNow()
+		}))
+	}
+	maps, all, err := s.regions()
+	must(err)
+	l := &loader{session: s, obj: obj, head: &header{state: Loading, target: obj.Info.TargetID}}
+	must(l.prepare(maps, all))
+	base, ok := place(maps, span{l.target.lo, l.target.hi - l.target.lo}, l.layout.rxSize+l.layout.rwSize, minAddress())
+	if !ok {
+		must(ErrNoRoom{})
+	}
+	encoded, err := l.bind(base)
+	must(err)
+	must(s.watched(l.head.rx, l.head.rw))
+	must(s.borrow(func(r *remote) error {
+		switch where {
+		case "entered":
+			return dieNow()
+		case "mapped":
+			must(r.mapAt(l.head.rx.at, l.head.rx.size, unix.PROT_READ|unix.PROT_EXEC))
+			return dieNow()
+		case "at-syscall":
+			must(r.advance(unix.PTRACE_SYSCALL, true))
+			return dieNow()
+		}
+		must(l.mapRegions(r, encoded))
+		return dieNow()
+	}))
+}
+
+type worker struct {
+	cmd *exec.Cmd
+	out *os.File
+}
+
+func startWorker(t *testing.T, r *running, object []byte, where string) worker {
+	path := filepath.Join(t.TempDir(), "object")
+	require.NoError(t, os.WriteFile(path, object, 0o600))
+	in, out, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { in.Close() })
+	w := worker{cmd: exec.Command("/proc/self/exe"), out: in}
+	w.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", workerVariable, r.PID, path, where))
+	w.cmd.Stdout, w.cmd.Stderr = out, os.Stderr
+	require.NoError(t, w.cmd.Start())
+	out.Close()
+	return w
+}
+
+// settled says that the process holds nothing unfinished.
+func (r *running) settled() bool {
+	list, err := Applied(context.Background(), r.PID)
+	require.NoError(r.t, err)
+	for _, a := range list {
+		if a.State.transitional() {
+			return false
+		}
+	}
+	entry, err := readEntry(r.Process)
+	require.NoError(r.t, err)
+	stubbed, err := entry.stubbed(memory{fd: int(r.mem.Fd())})
+	require.NoError(r.t, err)
+	return !stubbed
+}
+
+// The guard alone puts the target right; nobody else looks.
+func TestGuardRepairs(t *testing.T) {
+	program := pie.program(t, "target.c")
+	for _, tc := range []struct {
+		where string
+		state State
+	}{
+		{"entered", 0},
+		{"at-syscall", 0},
+		{"mapped", 0},
+		{"marked", 0},
+		{"activating", Inactive},
+		{"deactivating", Inactive},
+	} {
+		t.Run(tc.where, func(t *testing.T) {
+			r := start(t, program, "calm", "4")
+			text := r.text()
+			executable := len(executables(t, r))
+			w := startWorker(t, r, pie.patchBytes(t, program, "patch.c", everything...), tc.where)
+			err := w.cmd.Wait()
+			require.Equal(t, syscall.SIGKILL, err.(*exec.ExitError).Sys().(syscall.WaitStatus).Signal())
+			began := time.Now()
+			require.Eventually(t, func() bool {
+				return r.settled() && (tc.state != 0 || len(executables(t, r)) == executable)
+			}, 3*time.Second, time.Millisecond)
+			t.Logf("repaired after %v", time.Since(began))
+			require.Equal(t, tc.state, state(t, r.Process))
+			r.pristine(text)
+			r.runsOn()
+			r.eventually("last", 1)
+			// A guard may still be looking; nobody minds another transaction.
+			obj := pie.patch(t, program, "patch.c", everything...)
+			_, err = Apply(context.Background(), r.Process, obj, Options{})
+			require.NoError(t, err)
+			r.eventually("last", 1000)
+		})
+	}
+}
+
+func executables(t *testing.T, r *running) []mapping {
+	data, err := os.ReadFile(r.path("maps"))
+	require.NoError(t, err)
+	maps, err := parseMaps(data, nil)
+	require.NoError(t, err)
+	var all []mapping
+	for _, m := range maps {
+		if isRegion(m) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// A worker is killed at random moments of its transactions.
 func TestKilledAtAnyMoment(t *testing.T) {
 	ctx := context.Background()
 	program := pie.program(t, "target.c")
 	var r *running
-	var text []byte
-	deadline := time.Now().Add(60 * time.Second)
-	states := map[string]int{}
+	var text, object []byte
+	began := time.Now()
+	seen := map[string]int{}
 	for i := range 220 {
-		require.True(t, time.Now().Before(deadline), "too slow: only %d moments", i)
-		if i%20 == 0 {
-			r = start(t, program, "busy", "3")
+		require.Less(t, time.Since(began), time.Minute, "only %d moments", i)
+		if i%22 == 0 {
+			r = start(t, program, "calm", "3")
 			text = r.text()
 		}
-		raw := pie.patchBytes(t, program, "patch.c", everything...)
-		path := filepath.Join(t.TempDir(), strconv.Itoa(i))
-		require.NoError(t, os.WriteFile(path, raw, 0o600))
-		obj, err := patchobject.Parse(raw)
+		if i%3 == 0 { // a new patch has to be mapped, an old one is there
+			object = pie.patchBytes(t, program, "patch.c", everything...)
+		}
+		w := startWorker(t, r, object, "loop")
+		_, err := w.out.Read(make([]byte, 1))
 		require.NoError(t, err)
-		worker := exec.Command("/proc/self/exe")
-		worker.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", workerVariable, r.PID, path))
-		require.NoError(t, worker.Start())
-		began := time.Now()
-		for state := 0; state == 0 && time.Since(began) < time.Second; { // first sign of life
-			if data, err := os.ReadFile("/proc/" + strconv.Itoa(worker.Process.Pid) + "/comm"); err == nil && len(data) > 0 {
-				state = 1
-			}
+		time.Sleep(rand.N(60 * time.Millisecond))
+		require.NoError(t, w.cmd.Process.Kill())
+		_ = w.cmd.Wait()
+		if !r.settled() {
+			seen["unfinished"]++
 		}
-		time.Sleep(2*time.Millisecond + rand.N(25*time.Millisecond))
-		require.NoError(t, worker.Process.Kill())
-		_ = worker.Wait()
-
-		settled := func() bool {
-			list, err := Applied(ctx, r.PID)
-			require.NoError(t, err)
-			for _, a := range list {
-				if a.State.transitional() {
-					states[a.State.String()]++
-					return false
-				}
-			}
-			return true
-		}
-		require.Eventually(t, settled, 5*time.Second, time.Millisecond, "the guard did not repair")
+		require.Eventually(t, r.settled, 5*time.Second, time.Millisecond, "the guard did not repair")
 		require.NoError(t, Repair(ctx, r.Process))
 		r.runsOn()
 		list, err := Applied(ctx, r.PID)
 		require.NoError(t, err)
 		for _, a := range list {
-			if a.UUID != obj.Info.UUID || a.State == Removed {
-				continue
-			}
+			seen[a.State.String()]++
 			for _, f := range a.Functions {
 				require.Equal(t, a.State == Active, f.Redirect)
 			}
-			_, err = Remove(ctx, r.Process, a.UUID, Options{})
-			require.NoError(t, err)
+			if a.State != Removed {
+				_, err = Remove(ctx, r.Process, a.UUID, Options{})
+				require.NoError(t, err)
+			}
 		}
 		r.pristine(text)
-		r.runsOn()
 	}
-	t.Logf("transitional states seen after the kill: %v", states)
+	t.Logf("%d moments in %v, states afterwards: %s", 220, time.Since(began), fmt.Sprint(seen))
 }

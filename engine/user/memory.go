@@ -51,26 +51,6 @@ func (m memory) word(at uint64) (uint64, error) {
 	return binary.LittleEndian.Uint64(b[:]), err
 }
 
-// cString reads a zero-terminated string of at most 4096 bytes.
-func (m memory) cString(at uint64) (string, error) {
-	var out []byte
-	for len(out) < 4096 {
-		// Stay within a page: the next one may not be mapped.
-		b := make([]byte, 1+(^at)%256)
-		if err := m.read(b, at); err != nil {
-			return "", err
-		}
-		for i, c := range b {
-			if c == 0 {
-				return string(append(out, b[:i]...)), nil
-			}
-		}
-		out = append(out, b...)
-		at += uint64(len(b))
-	}
-	return "", fmt.Errorf("string at %#x has no end", at)
-}
-
 func (m memory) write(b []byte, at uint64) error {
 	if at > math.MaxInt64-uint64(len(b)) {
 		return fmt.Errorf("write %d bytes at %#x: not a user address", len(b), at)

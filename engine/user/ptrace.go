@@ -2,6 +2,7 @@ package user
 
 import (
 	"runtime"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -114,6 +115,7 @@ func nap(round int) {
 // stop.
 func onThread(f func() (clean bool)) {
 	done := make(chan struct{})
+	left := 0
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
@@ -124,11 +126,16 @@ func onThread(f func() (clean bool)) {
 			close(done)
 			return
 		}
-		clean := f()
-		if clean {
+		if f() {
 			runtime.UnlockOSThread()
+		} else {
+			left = unix.Gettid()
 		}
 		close(done)
 	}()
 	<-done
+	// The next attempt must not find the threads still held by the last one.
+	for round := 0; left != 0 && round < 1000 && unix.Tgkill(unix.Getpid(), left, 0) == nil; round++ {
+		time.Sleep(100 * time.Microsecond)
+	}
 }

@@ -110,7 +110,7 @@ func (w *switcher) attempt() error {
 		stopped := time.Now()
 		checked, written := stopped, stopped
 		if err == nil {
-			err = w.check(t)
+			err = w.settle(t)
 			checked = time.Now()
 		}
 		if err == nil {
@@ -128,6 +128,24 @@ func (w *switcher) attempt() error {
 		return clean
 	})
 	return err
+}
+
+// settle is check; from the second attempt on, threads that are on their way
+// out of hot functions are stepped out of them. With many threads no moment may
+// ever come at which all are outside by chance.
+func (w *switcher) settle(t *tracer) error {
+	err := w.check(t)
+	var busy ErrBusy
+	if w.report.Attempts == 1 || !errors.As(err, &busy) {
+		return err
+	}
+	limit := time.Now().Add(min(time.Duration(w.report.Attempts)*2*time.Millisecond, maxStepping))
+	for _, i := range w.examiner.busy {
+		if err := w.examiner.stepOut(&t.threads[i], limit); err != nil {
+			return err
+		}
+	}
+	return w.check(t)
 }
 
 // check is everything that must hold before the first byte changes.

@@ -33,6 +33,9 @@ const (
 	youngAge    = 2 * time.Second
 )
 
+// errStarting says that an exec is under way.
+var errStarting = errors.New("the program is being started")
+
 // errUnfit says that a thread cannot be borrowed at the moment.
 var errUnfit = errors.New("no thread can be borrowed now")
 
@@ -56,6 +59,9 @@ func readEntry(p Process) (entryPoint, error) {
 			e.at = binary.LittleEndian.Uint64(auxv[8:])
 		}
 	}
+	if e.at == 0 {
+		return entryPoint{}, errStarting
+	}
 	f, err := os.Open(p.path("exe"))
 	if err != nil {
 		return entryPoint{}, err
@@ -67,7 +73,7 @@ func readEntry(p Process) (entryPoint, error) {
 	}
 	for _, s := range segments {
 		if s.Type == 1 && entry >= s.Vaddr && entry-s.Vaddr < s.Filesz && s.Filesz-(entry-s.Vaddr) >= uint64(len(stub)) {
-			if _, err = f.ReadAt(e.original, int64(s.Off+entry-s.Vaddr)); err == nil && e.at != 0 {
+			if _, err = f.ReadAt(e.original, int64(s.Off+entry-s.Vaddr)); err == nil {
 				return e, nil
 			}
 		}

@@ -84,9 +84,10 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 	warmUpGuard()
 	s = &session{proc: p, opts: opts, began: time.Now(), mem: memory{fd: -1}, maps: &mapsReader{fd: -1}, tasks: -1}
 	s.deadline = s.began.Add(opts.Timeout)
+	half := s
 	defer func() {
 		if err != nil {
-			s.close()
+			half.close()
 		}
 	}()
 	if s.lock, err = lockProcess(ctx, p, s.deadline); err != nil {
@@ -101,7 +102,12 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 	if s.tasks, err = unix.Open(p.path("task"), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0); err != nil {
 		return nil, fmt.Errorf("open threads of process %d: %w", p.PID, err)
 	}
-	if s.entry, err = readEntry(p); err != nil {
+	for s.entry, err = readEntry(p); errors.Is(err, errStarting) && time.Now().Before(s.deadline); s.entry, err = readEntry(p) {
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	st, err := readStat(p.path("stat"))

@@ -29,6 +29,8 @@ type thread struct {
 	asked         bool // PTRACE_INTERRUPT sent
 	stopped, dead bool
 	reaped        bool // its end was collected, or is somebody else's
+	suspended     bool // by job control, SIGSTOP and its like
+	signal        int  // met while stepping, to be delivered
 	haveRegs      bool
 	regs          unix.PtraceRegs
 }
@@ -199,6 +201,7 @@ func (t *tracer) collect() (waiting int) {
 			th.dead, th.reaped = true, true
 		case int(status>>16) == eventStop:
 			th.stopped = true
+			th.suspended = status.StopSignal() != unix.SIGTRAP
 		default:
 			t.pass(th, status)
 			waiting = th.tid
@@ -272,7 +275,7 @@ func (t *tracer) release() (clean bool) {
 			t.rewind(th)
 		}
 		// The kernel puts a thread of a stopped process back into its stop.
-		if ptrace(unix.PTRACE_DETACH, th.tid, 0, 0) != nil {
+		if ptrace(unix.PTRACE_DETACH, th.tid, 0, uintptr(th.signal)) != nil {
 			clean = th.reap() && clean
 		}
 	}

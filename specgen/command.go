@@ -56,6 +56,9 @@ func runCommand(ctx context.Context, log io.Writer, env []string, argv ...string
 		return nil
 	}
 	if ctx.Err() != nil {
+		if cmd.Process != nil { // what did not heed SIGTERM
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
 		return context.Cause(ctx)
 	}
 	if bytes.Contains(last.data, []byte("Failed build dependencies")) {
@@ -66,4 +69,16 @@ func runCommand(ctx context.Context, log io.Writer, env []string, argv ...string
 		return missing
 	}
 	return &CommandError{Argv: argv, Tail: last.lines(), Err: err}
+}
+
+// directories are the options that keep rpmbuild within topdir, whatever the
+// user's own macros say.
+func directories(topdir string) []string {
+	argv := []string{"--define", "_topdir " + topdir}
+	for _, place := range []string{
+		"_sourcedir SOURCES", "_specdir SPECS", "_builddir BUILD", "_srcrpmdir SRPMS", "_rpmdir RPMS", "_buildrootdir BUILDROOT",
+	} {
+		argv = append(argv, "--define", strings.Replace(place, " ", " %{_topdir}/", 1))
+	}
+	return argv
 }

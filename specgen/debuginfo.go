@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
@@ -22,6 +23,9 @@ type DebugFile struct {
 // debugRoot is where distributions install debug information.
 const debugRoot = "usr/lib/debug/"
 
+// hostArchs are RPM's names of the processors that patches can be built on.
+var hostArchs = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
+
 // ExtractDebuginfo unpacks the debuginfo package at file into dir, after
 // checking that it belongs to the source package. Files with the same build ID
 // count once.
@@ -30,17 +34,18 @@ func ExtractDebuginfo(ctx context.Context, file string, source *rpmfile.Package,
 	if err != nil {
 		return nil, err
 	}
-	if err := p.WantBinary("x86_64"); err != nil {
+	if err := p.WantBinary(hostArchs[runtime.GOARCH]); err != nil {
 		return nil, err
 	}
 	if want := source.FullName() + ".src.rpm"; p.SourceRPM != want && p.SourceRPM != source.FullName()+".nosrc.rpm" {
 		return nil, fmt.Errorf("package %q: %w: it was built from %s, the source package is %s", file, ErrOtherBuild, p.SourceRPM, want)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot unpack %q: %w", file, err)
 	}
 	entries, err := p.Extract(ctx, dir, rpmfile.ExtractOptions{Filter: func(e rpmfile.Entry) bool {
-		return e.Mode.IsRegular() && strings.HasPrefix(e.Name, debugRoot) && strings.HasSuffix(e.Name, ".debug")
+		return e.Mode.IsRegular() && strings.HasPrefix(e.Name, debugRoot) &&
+			(strings.HasSuffix(e.Name, ".debug") || path.Base(e.Name) == "vmlinux")
 	}})
 	if err != nil {
 		return nil, err

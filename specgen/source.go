@@ -30,9 +30,13 @@ func WriteSource(ctx context.Context, c *Content, dir, work string, log io.Write
 		return "", err
 	}
 	seconds := strconv.FormatInt(c.BuildTime.Unix(), 10)
-	err = runCommand(ctx, log, append(os.Environ(), "SOURCE_DATE_EPOCH="+seconds, "LC_ALL=C"),
-		"rpmbuild", "--nodeps", "--define", "_topdir "+top, "--define", "use_source_date_epoch_as_buildtime 1",
-		"--define", "clamp_mtime_to_source_date_epoch 1", "--define", "_buildhost "+buildHost, "--target", c.Patch.Arch, "-bs", spec)
+	argv := append([]string{"rpmbuild", "-bs", "--nodeps", "--target", c.Patch.Arch}, directories(top)...)
+	for _, macro := range []string{
+		"use_source_date_epoch_as_buildtime 1", "clamp_mtime_to_source_date_epoch 1", "_buildhost " + buildHost,
+	} {
+		argv = append(argv, "--define", macro)
+	}
+	err = runCommand(ctx, log, append(os.Environ(), "SOURCE_DATE_EPOCH="+seconds, "LC_ALL=C"), append(argv, spec)...)
 	if err != nil {
 		return "", fmt.Errorf("cannot write the source package: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ import (
 type Tree struct {
 	Topdir string // rpmbuild's _topdir
 	Spec   string // path of the one spec file
+
+	subdir string // where the build scripts worked, below BUILD; "" if unknown
 }
 
 // UnpackSource unpacks the source package p into a new directory topdir below
@@ -34,7 +37,10 @@ func UnpackSource(ctx context.Context, p *rpmfile.Package, dir string) (*Tree, e
 		return nil, err
 	}
 	for _, e := range entries {
-		if filepath.Ext(e.Name) != ".spec" || !e.Mode.IsRegular() || e.Name != filepath.Base(e.Name) {
+		if !e.Mode.IsRegular() || e.Name != filepath.Base(e.Name) {
+			return nil, fmt.Errorf("package %q: %w: %q is not a plain file", p.Path, ErrSource, e.Name)
+		}
+		if filepath.Ext(e.Name) != ".spec" {
 			continue
 		}
 		if tree.Spec != "" {
@@ -55,17 +61,58 @@ func UnpackSource(ctx context.Context, p *rpmfile.Package, dir string) (*Tree, e
 // env. A missing build requirement is a MissingDependenciesError.
 func (t *Tree) Build(ctx context.Context, env []string, jobs int, log io.Writer) error {
 	n := strconv.Itoa(jobs)
-	return runCommand(ctx, log, append(env, "RPM_BUILD_NCPUS="+n),
-		"rpmbuild", "--define", "_topdir "+t.Topdir, "--define", "_smp_build_ncpus "+n, "--noclean", "--nocheck", "-bc", t.Spec)
+	argv := append([]string{"rpmbuild", "-bc", "--noclean", "--nocheck"}, directories(t.Topdir)...)
+	argv = append(argv, "--define", "_smp_build_ncpus "+n, t.Spec)
+	place := &workPlace{}
+	// rpmbuild's messages are read, so they must not be translated.
+	env = append(slices.Clip(env), "RPM_BUILD_NCPUS="+n, "LC_ALL=C.UTF-8", "LANGUAGE=")
+	err := runCommand(ctx, io.MultiWriter(log, place), env, argv...)
+	t.subdir = place.subdir
+	return err
 }
 
-// Sources is the directory with the prepared sources after Build.
+// workPlace reads from rpmbuild's output in which directory %build works: its
+// script changes to BUILD and then, if %prep made one, to the source directory.
+type workPlace struct {
+	line   []byte
+	armed  bool // in the first lines of a script
+	subdir string
+}
+
+var changeDir = regexp.MustCompile(`^\++ cd '?([^/'\s][^']*)'?$`)
+
+func (w *workPlace) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c != '\n' {
+			if len(w.line) < 4096 {
+				w.line = append(w.line, c)
+			}
+			continue
+		}
+		line := string(w.line)
+		w.line = w.line[:0]
+		if strings.HasPrefix(line, "Executing(%build)") {
+			w.armed = true
+		} else if match := changeDir.FindStringSubmatch(line); w.armed && match != nil {
+			w.subdir, w.armed = match[1], false
+		}
+	}
+	return len(p), nil
+}
+
+// Sources is the directory with the prepared sources after Build: the one
+// that %build worked in, else the only one there is.
 func (t *Tree) Sources() (string, error) {
 	dir := filepath.Join(t.Topdir, "BUILD")
 	for range 2 { // rpm 4.20 and later put a directory per package between
+		if t.subdir != "" && filepath.IsLocal(t.subdir) {
+			if info, err := os.Lstat(filepath.Join(dir, t.subdir)); err == nil && info.IsDir() {
+				return filepath.Join(dir, t.subdir), nil
+			}
+		}
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("cannot find the prepared sources: %w", err)
 		}
 		var dirs []string
 		for _, e := range entries {
@@ -74,7 +121,7 @@ func (t *Tree) Sources() (string, error) {
 			}
 		}
 		if len(dirs) != 1 {
-			return "", fmt.Errorf("%w: its preparation made %d source directories, one is needed", ErrSource, len(dirs))
+			return "", fmt.Errorf("%w: its preparation made %d source directories %q, one is needed", ErrSource, len(dirs), dirs)
 		}
 		dir = filepath.Join(dir, dirs[0])
 		if !strings.HasSuffix(dirs[0], "-build") {
@@ -85,7 +132,7 @@ func (t *Tree) Sources() (string, error) {
 }
 
 // stripOption matches the commands with which specs apply patches.
-var stripOption = regexp.MustCompile(`(?m)^%(?:autosetup|autopatch|patch)\b[^\n]*?\s-p\s?([0-9])\b`)
+var stripOption = regexp.MustCompile(`(?m)^[ \t]*%(?:autosetup|autopatch|patch[0-9]*)\b[^\n]*?\s-p\s?([0-9])\b`)
 
 // Strip is how many leading directories the spec takes off the names in its
 // patches; 1 if it does not say.

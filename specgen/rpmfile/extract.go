@@ -165,8 +165,13 @@ func (x *extraction) run(ctx context.Context) error {
 			return err
 		}
 		h, err := x.archive.Next()
-		if errors.Is(err, io.EOF) && !x.plain.ended {
-			return x.finish() // the trailer
+		if errors.Is(err, io.EOF) && !x.plain.ended { // the trailer
+			if err := x.finish(); err != nil {
+				return err
+			}
+			// The decompressor's own checksum comes last.
+			_, err := io.Copy(io.Discard, x.plain)
+			return err
 		}
 		if err != nil {
 			return err

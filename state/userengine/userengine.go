@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,36 +90,49 @@ func isA[T error](err error) bool {
 	return errors.As(err, &target)
 }
 
-// presence reads what the process carries, by entity UUID.
-func presence(ctx context.Context, pid int) (map[string]state.Presence, error) {
-	applied, err := user.Applied(ctx, pid)
+// presence reads what the process carries, by entity UUID. A change that is
+// under way, or that was killed half way and is being undone, has no presence
+// yet: then we wait for its end, and bring it about if nobody else does.
+func presence(ctx context.Context, p user.Process) (map[string]state.Presence, error) {
+	applied, err := user.Applied(ctx, p.PID)
+	if err == nil && slices.ContainsFunc(applied, unsettled) && os.Geteuid() == 0 {
+		if err = user.Repair(ctx, p); err == nil {
+			applied, err = user.Applied(ctx, p.PID)
+		}
+	}
 	if err != nil {
 		return nil, translate(err)
 	}
 	carries := map[string]state.Presence{}
 	for _, a := range applied {
-		switch a.State {
-		case user.Active, user.Activating, user.Deactivating:
+		switch {
+		case a.State == user.Active || unsettled(a) && a.State != user.Loading:
 			carries[a.UUID] = state.Active
-		case user.Loaded, user.Inactive:
+		case a.State == user.Loaded || a.State == user.Inactive:
 			carries[a.UUID] = max(carries[a.UUID], state.Loaded)
 		}
 	}
 	return carries, nil
 }
 
+func unsettled(a user.AppliedPatch) bool {
+	return a.State == user.Loading || a.State == user.Activating || a.State == user.Deactivating
+}
+
+func identity(p state.Process) user.Process { return user.Process{PID: p.PID, StartTime: p.Start} }
+
 // Presence reads from the process what it carries, by entity UUID.
 func (e *engine) Presence(ctx context.Context, p state.Process) (map[string]state.Presence, error) {
-	return presence(ctx, p.PID)
+	return presence(ctx, identity(p))
 }
 
 // Bring takes an entity in a process to a presence.
 func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity, want state.Presence, t state.Tuning) (state.Report, error) {
-	carries, err := presence(ctx, p.PID)
+	proc := identity(p)
+	carries, err := presence(ctx, proc)
 	if err != nil {
 		return state.Report{}, err
 	}
-	proc := user.Process{PID: p.PID, StartTime: p.Start}
 	opts := user.Options{Timeout: t.Timeout, Force: t.Force, Logger: e.log}
 	from := carries[entity.UUID]
 	var report user.Report
@@ -160,5 +174,5 @@ func (e *engine) report(p state.Process, entity state.Entity, r user.Report) sta
 
 // Repair finishes or undoes what somebody who was killed left half done.
 func (e *engine) Repair(ctx context.Context, p state.Process) error {
-	return translate(user.Repair(ctx, user.Process{PID: p.PID, StartTime: p.Start}))
+	return translate(user.Repair(ctx, identity(p)))
 }

@@ -50,7 +50,7 @@ func runCommand(ctx context.Context, log io.Writer, env []string, argv ...string
 	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = 3 * time.Second
 	err := cmd.Run()
 	if err == nil {
 		return nil

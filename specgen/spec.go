@@ -15,12 +15,6 @@ var specText string
 
 var specTemplate = template.Must(template.New("spec").Parse(specText))
 
-// numbered is a file of the patch directory and the number of its Source line.
-type numbered struct {
-	Number int
-	Name   string
-}
-
 // specFields is what the template shows; free text is escaped.
 type specFields struct {
 	UUID, Root              string
@@ -29,14 +23,15 @@ type specFields struct {
 	Summary, License, Group string
 	Description, Changes    string
 	Sources                 []string
-	Installed               []numbered
+	Installed               []string
 	Requires, Provides      []relation
 	PostTrans, PreUn        string
 	Date, Packager          string
 }
 
 // spec gives the recipe of the patch's source package. Sources are the files
-// beside it in the order of their numbers, the last of them installed.
+// beside it in the order of their numbers; installed are those of them that
+// make the patch package.
 func (c *Content) spec(sources []file, installed []file) (string, error) {
 	p := c.Patch
 	fields := specFields{
@@ -52,9 +47,8 @@ func (c *Content) spec(sources []file, installed []file) (string, error) {
 	for _, f := range sources {
 		fields.Sources = append(fields.Sources, f.name)
 	}
-	first := len(sources) - len(installed)
-	for i, f := range installed {
-		fields.Installed = append(fields.Installed, numbered{first + i, f.name})
+	for _, f := range installed {
+		fields.Installed = append(fields.Installed, f.name)
 	}
 	var text strings.Builder
 	if err := specTemplate.Execute(&text, fields); err != nil {

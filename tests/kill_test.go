@@ -26,7 +26,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	root := t.TempDir()
 	install(t, root, packages.RPM, patchRPM(t, buildPatch(t, packages, fix.Name)))
 	server := redisrpm.StartServer(t, root, "")
-	stop := load(t, root, server.Socket())
+	stop := load(t, root, server.Socket(), "-c", "5")
 	status := func() string { return must(t, "--root", root, "status", "HP001") }
 
 	// How long a command takes here and now bounds the moment of the kill.

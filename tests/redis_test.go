@@ -72,14 +72,14 @@ func install(t testing.TB, root string, packages ...string) {
 	}, packages...)...)
 }
 
-// load keeps a server busy with 50 pipelining clients until stop is called,
-// which fails the test for any error that a client saw.
-func load(t testing.TB, root, socket string) (stop func() int) {
+// load keeps a server busy until stop is called, which fails the test for any
+// error that a client saw.
+func load(t testing.TB, root, socket string, how ...string) (stop func() int) {
 	t.Helper()
 	var mutex sync.Mutex
 	var output bytes.Buffer
 	cmd := exec.Command(filepath.Join(root, "usr/bin/redis-benchmark"),
-		"-s", socket, "-c", "50", "-P", "8", "-n", "100000000", "-l", "-t", "set,get,pfadd", "-q")
+		append([]string{"-s", socket, "-n", "100000000", "-l", "-t", "set,get,pfadd", "-q"}, how...)...)
 	cmd.Stdout = writerFunc(func(p []byte) (int, error) {
 		mutex.Lock()
 		defer mutex.Unlock()
@@ -133,7 +133,7 @@ func TestFixesUnderLoad(t *testing.T) {
 				require.NoError(t, server.Holds(fix.Check, fixed))
 			}
 			holds(false)
-			stop := load(t, root, server.Socket())
+			stop := load(t, root, server.Socket(), "-c", "50", "-P", "8")
 			for range cycles {
 				must(t, "--root", root, "apply", "HP001")
 				holds(true)

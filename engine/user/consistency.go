@@ -77,6 +77,8 @@ type examiner struct {
 	buf        []byte
 	// suspects counts threads that only unwinding could clear.
 	suspects int
+	live     []byte // of the stack scanned last, from liveAt
+	liveAt   uint64
 	busy     []int // threads in a zone, by index
 }
 
@@ -136,6 +138,7 @@ func (x *examiner) check(th *thread) error {
 // (vfork) keeps one in a register. sure means that the scan saw all of the
 // thread's frames.
 func (x *examiner) scan(th *thread) (hit string, sure bool, err error) {
+	x.live = nil
 	for _, v := range gregs(&th.regs) {
 		if v != th.regs.Rip && hit == "" {
 			hit = x.returnHit(v)
@@ -169,6 +172,7 @@ func (x *examiner) scan(th *thread) (hit string, sure bool, err error) {
 	if err := x.mem.read(b, from); err != nil {
 		return "", false, fmt.Errorf("stack of thread %d: %w", th.tid, err)
 	}
+	x.live, x.liveAt = b, from
 	for ; len(b) >= 8 && hit == ""; b = b[8:] {
 		if v := binary.LittleEndian.Uint64(b); v > x.lo && v <= x.hi {
 			hit = x.returnHit(v)
@@ -188,6 +192,7 @@ func (x *examiner) returnHit(v uint64) string {
 
 // unwind walks the thread's frames and names the first that is in a zone.
 func (x *examiner) unwind(th *thread) (hit string, err error) {
+	x.unwinder.stack, x.unwinder.stackAt = x.live, x.liveAt
 	err = x.unwinder.walk(&th.regs, func(pc uint64, exact bool) bool {
 		for _, z := range x.zones {
 			if exact && z.hasPC(pc) || !exact && z.hasReturn(pc) {

@@ -62,6 +62,9 @@ type session struct {
 func within(ctx context.Context, p Process, opts Options, f func(*session) error) (Report, error) {
 	s, err := openSession(ctx, p, opts)
 	if err != nil {
+		if gone(err) { // an exiting process loses its files before its state
+			err = ErrGone{PID: p.PID}
+		}
 		return Report{}, p.explain(err)
 	}
 	defer s.close()
@@ -135,6 +138,13 @@ func (s *session) close() {
 // explain turns an error about a process that ended, or runs another program
 // since, into ErrGone.
 func (s *session) explain(err error) error {
+	if err != nil {
+		// A process on its way out has lost its memory first, and shows an
+		// empty map until it is gone.
+		if _, memErr := s.mem.word(s.entry.at); memErr != nil {
+			return ErrGone{PID: s.proc.PID}
+		}
+	}
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrShortWrite) || errors.Is(err, unix.EIO) {
 		// A process under SIGKILL is not gone at once.
 		for range 50 {

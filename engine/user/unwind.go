@@ -38,10 +38,16 @@ type frameTable struct {
 type unwinder struct {
 	mem    memory
 	tables []frameTable
+	// rules by address: threads of one program wait in the same few places.
+	rules       map[uint64]*frame.FrameContext
+	trampolines map[uint64]bool
+	// stack is what was read already of the stack being walked, from stackAt.
+	stack   []byte
+	stackAt uint64
 }
 
 func newUnwinder(p Process, mem memory, maps []mapping, all []image, h *header) *unwinder {
-	u := &unwinder{mem: mem}
+	u := &unwinder{mem: mem, rules: map[uint64]*frame.FrameContext{}, trampolines: map[uint64]bool{}}
 	for _, img := range all {
 		f, err := object.Open(img.path(p))
 		if err != nil {
@@ -87,11 +93,24 @@ func (u *unwinder) add(lo, hi uint64, data []byte, at uint64) {
 	}
 }
 
-func (u *unwinder) lookUp(pc uint64) (*frame.FrameDescriptionEntry, error) {
+// rulesAt returns the rules that hold at address pc.
+func (u *unwinder) rulesAt(pc uint64) (*frame.FrameContext, error) {
+	if known, ok := u.rules[pc]; ok {
+		return known, nil
+	}
 	for _, t := range u.tables {
-		if pc >= t.lo && pc < t.hi {
-			return t.entries.FDEForPC(pc)
+		if pc < t.lo || pc >= t.hi {
+			continue
 		}
+		fde, err := t.entries.FDEForPC(pc)
+		if err != nil {
+			return nil, err
+		}
+		rules, err := fde.EstablishFrame(pc)
+		if err == nil {
+			u.rules[pc] = rules
+		}
+		return rules, err
 	}
 	return nil, fmt.Errorf("%#x: no call frame information", pc)
 }
@@ -130,11 +149,11 @@ func (u *unwinder) walk(from *unix.PtraceRegs, visit func(pc uint64, exact bool)
 		if !exact {
 			at-- // the call may end its function
 		}
-		fde, err := u.lookUp(at)
+		rules, err := u.rulesAt(at)
 		if err != nil {
 			return err
 		}
-		next, last, err := u.step(fde, regs, at)
+		next, last, err := u.step(rules, regs)
 		if err != nil || last {
 			return err
 		}
@@ -147,8 +166,21 @@ func (u *unwinder) walk(from *unix.PtraceRegs, visit func(pc uint64, exact bool)
 }
 
 func (u *unwinder) inTrampoline(pc uint64) bool {
-	code, err := u.mem.bytes(pc, len(sigreturnCode))
-	return err == nil && bytes.Equal(code, sigreturnCode)
+	known, ok := u.trampolines[pc]
+	if !ok {
+		code, err := u.mem.bytes(pc, len(sigreturnCode))
+		known = err == nil && bytes.Equal(code, sigreturnCode)
+		u.trampolines[pc] = known
+	}
+	return known
+}
+
+// word reads the stack, from memory only where it was not read before.
+func (u *unwinder) word(at uint64) (uint64, error) {
+	if n := uint64(len(u.stack)); at >= u.stackAt && n >= 8 && at-u.stackAt <= n-8 {
+		return binary.LittleEndian.Uint64(u.stack[at-u.stackAt:]), nil
+	}
+	return u.mem.word(at)
 }
 
 // interrupted reads the registers that a signal frame holds.
@@ -169,11 +201,7 @@ func (u *unwinder) interrupted(sp uint64) (registers, error) {
 }
 
 // step computes the caller's registers. last says that there is no caller.
-func (u *unwinder) step(fde *frame.FrameDescriptionEntry, regs registers, pc uint64) (next registers, last bool, err error) {
-	ctx, err := fde.EstablishFrame(pc)
-	if err != nil {
-		return next, false, err
-	}
+func (u *unwinder) step(ctx *frame.FrameContext, regs registers) (next registers, last bool, err error) {
 	cfa, err := u.cfa(ctx.CFA, regs)
 	if err != nil {
 		return next, false, err
@@ -210,7 +238,7 @@ func (u *unwinder) value(rule frame.DWRule, regs registers, reg, cfa uint64) (ui
 	case frame.RuleUndefined, frame.RuleSameVal:
 		return regs[reg], nil // the parser says undefined for restored, too
 	case frame.RuleOffset:
-		return u.mem.word(cfa + uint64(rule.Offset))
+		return u.word(cfa + uint64(rule.Offset))
 	case frame.RuleValOffset:
 		return cfa + uint64(rule.Offset), nil
 	case frame.RuleRegister:
@@ -223,7 +251,7 @@ func (u *unwinder) value(rule frame.DWRule, regs registers, reg, cfa uint64) (ui
 		if err != nil || rule.Rule == frame.RuleValExpression {
 			return v, err
 		}
-		return u.mem.word(v)
+		return u.word(v)
 	}
 	return 0, fmt.Errorf("register rule %d is not known", rule.Rule)
 }

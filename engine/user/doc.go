@@ -10,7 +10,7 @@
 // calls that map memory (remote.go); contents are then written while the
 // process runs. Phase B stops every thread, checks that none of them is in
 // code about to change (consistency.go, unwind.go), writes the jumps, and lets
-// go (transaction.go). A busy process is let go and tried again until the
+// go (redirect.go). A busy process is let go and tried again until the
 // deadline.
 //
 // The program that uses this package calls RunGuardIfAsked first in main (in

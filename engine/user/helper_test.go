@@ -28,7 +28,9 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(workerVariable); spec != "" {
 		runWorker(spec)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(buildDir)
+	os.Exit(code)
 }
 
 func needRoot(t testing.TB) {

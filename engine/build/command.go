@@ -33,7 +33,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 }
 
 // runCommand runs one command and logs it with its output.
-func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []string) ([]byte, error) {
+func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, env
 	// The whole process group ends with the context: compilers have children.
@@ -43,16 +43,16 @@ func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []stri
 	output, err := cmd.CombinedOutput()
 	if log != nil {
 		if _, logErr := fmt.Fprintf(log, "+ cd %s && %s\n%s", dir, strings.Join(argv, " "), output); logErr != nil {
-			return nil, fmt.Errorf("build log: %w", logErr)
+			return fmt.Errorf("build log: %w", logErr)
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	if err != nil {
-		return output, &CommandError{Argv: argv, Dir: dir, Output: tail(output), Err: err}
+		return &CommandError{Argv: argv, Dir: dir, Output: tail(output), Err: err}
 	}
-	return output, nil
+	return nil
 }
 
 // tail returns the last lines of a command's output.

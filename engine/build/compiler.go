@@ -93,7 +93,7 @@ func probeProducer(ctx context.Context, u *Unit, language, work string, log io.W
 	if err := os.WriteFile(source, []byte("int probe;\n"), 0o644); err != nil {
 		return "", err
 	}
-	if _, err := runCommand(ctx, log, dir, u.Env, []string{u.Tool, "-g", "-c", "-x", language, source, "-o", out}); err != nil {
+	if err := runCommand(ctx, log, dir, u.Env, []string{u.Tool, "-g", "-c", "-x", language, source, "-o", out}); err != nil {
 		return "", fmt.Errorf("ask the compiler for its version: %w", err)
 	}
 	f, err := object.Open(out)

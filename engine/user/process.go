@@ -159,6 +159,6 @@ func (p Process) has(id object.BuildID, known map[fileID]object.BuildID) (bool, 
 
 func (m memory) close() {
 	if m.fd >= 0 {
-		unix.Close(m.fd)
+		_ = unix.Close(m.fd)
 	}
 }

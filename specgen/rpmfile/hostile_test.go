@@ -137,7 +137,7 @@ func TestHeadersThatLieAreRefusedBeforeMemoryIsTaken(t *testing.T) {
 		bad := bytes.Clone(good)
 		change(bad)
 		_, err := Read(bytes.NewReader(bad))
-		assert.ErrorIs(t, err, ErrCorrupt, name)
+		require.ErrorIs(t, err, ErrCorrupt, name)
 	}
 	lead := bytes.Clone(good)
 	lead[0] = 0

@@ -118,8 +118,8 @@ func readArchive(f io.ReaderAt, size int64, dir string, thin bool) ([]Member, er
 		offset += headerSize
 		name := strings.TrimRight(string(header[:16]), " ")
 		inline := !thin
-		switch {
-		case name == "//":
+		switch name {
+		case "//":
 			if length > size-offset {
 				return nil, errors.New("table of names is longer than the file")
 			}
@@ -128,7 +128,7 @@ func readArchive(f io.ReaderAt, size int64, dir string, thin bool) ([]Member, er
 				return nil, err
 			}
 			inline = true
-		case name == "/" || name == "/SYM64/":
+		case "/", "/SYM64/":
 			inline = true
 		default:
 			if name, err = memberName(name, names); err != nil {

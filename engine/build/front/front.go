@@ -46,7 +46,7 @@ func Main() int {
 	session.write()
 	if status.Signaled() {
 		signal.Reset(status.Signal())
-		syscall.Kill(os.Getpid(), status.Signal())
+		_ = syscall.Kill(os.Getpid(), status.Signal())
 		return 128 + int(status.Signal())
 	}
 	return status.ExitStatus()

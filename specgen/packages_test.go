@@ -199,7 +199,7 @@ func TestTheSameContentGivesTheSameBytes(t *testing.T) {
 
 func TestTheUsersMacrosDoNotMoveTheSourcePackage(t *testing.T) {
 	c, home := sampleContent(t), t.TempDir()
-	put(t, filepath.Join(home, ".rpmmacros"), "%_topdir /nonexistent\n%_sourcedir /nonexistent\n%_srcrpmdir /nonexistent\n%_specdir /nonexistent\n")
+	put(t, filepath.Join(home, ".rpmmacros"), strings.ReplaceAll("%_topdir X\n%_sourcedir X\n%_srcrpmdir X\n%_specdir X\n", "X", filepath.Join(home, "elsewhere")))
 	t.Setenv("HOME", home)
 	makeBoth(t, c)
 }

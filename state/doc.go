@@ -18,7 +18,8 @@
 //     the code switched off: DEACTIVED.
 //  3. ACTIVED or ACCEPTED is recorded and no process carries the code: it
 //     stands, because the patch is registered for processes to come; Status
-//     tells how many of the running ones are patched.
+//     tells how many of the running ones are patched. After an interrupted
+//     removal it is NOT-APPLIED: the removal had come to its end there.
 //  4. Nothing is recorded (a lost store) and processes carry the code switched
 //     off: DEACTIVED. After a recorded removal such code is a leftover that
 //     the process may still hold a pointer into: NOT-APPLIED.

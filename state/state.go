@@ -117,6 +117,8 @@ func observe(rec *record, boot string, most Presence) State {
 		return Actived
 	case most == Loaded && (rec == nil || recorded != NotApplied || rec.Pending != nil):
 		return Deactived
+	case most == Absent && rec != nil && rec.Pending != nil && rec.Pending.BootID == boot && rec.Pending.To == NotApplied:
+		return NotApplied // a removal that was killed after the last process
 	default:
 		return recorded
 	}

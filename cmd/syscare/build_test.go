@@ -48,7 +48,7 @@ func TestBuild(t *testing.T) {
 		PatchName: "HP001", PatchArch: hostArch(), PatchVersion: "1", PatchRelease: "2", Description: "(none)",
 		Sources: at("a.src.rpm"), Debuginfo: at("d1.rpm", "d2.rpm"), Patches: at("1.patch", "2,3.patch"),
 		WorkDir: w.root, Output: "out", Jobs: 3, SkipCompilerCheck: true, SkipCleanup: true, Verbose: true,
-		Front: filepath.Join(w.root, "syscare-cc"),
+		Tool: versionString(), Front: filepath.Join(w.root, "syscare-cc"),
 	}, *got)
 }
 

@@ -41,6 +41,9 @@ var guardAllowed atomic.Bool
 // anything else.
 func RunGuardIfAsked() {
 	if os.Args[0] == guardName && os.Getenv("SYSCARE_GUARD") == "1" {
+		// Whoever waits for this goes on when we stand by and need no more
+		// processor time, which the stop of a process wants for itself.
+		_, _ = os.Stdout.Write([]byte{'\n'})
 		runGuard(os.Stdin)
 		os.Exit(0)
 	}
@@ -149,10 +152,18 @@ func startGuard() (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	ready, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	_, err = io.ReadFull(ready, make([]byte, 1))
 	go func() { _ = cmd.Wait() }() // reaps it should it end before us
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("it does not stand by: %w", err), input.Close())
+	}
 	return input, nil
 }
 

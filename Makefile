@@ -14,7 +14,7 @@ COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
 
 # Tests stop and patch live processes and measure pauses: packages one after
 # the other, so that they do not disturb each other.
-TESTFLAGS   ?= -p 1 -timeout 20m
+TESTFLAGS   ?= -p 1 -timeout 45m
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 

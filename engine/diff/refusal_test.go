@@ -196,3 +196,18 @@ func TestNothingFunctionalChanged(t *testing.T) {
 		}
 	}
 }
+
+// An exception that is thrown through a patched function would not find its
+// unwind tables, so C++ is refused by name.
+func TestOtherLanguagesAreRefused(t *testing.T) {
+	_, _, err := diffed(t, []string{"-O2", "-fno-exceptions"}, true, Options{}, source{"program.cpp", `
+		#ifdef PATCHED
+		__attribute__((noinline)) int work(int x) { return x * x + 2; }
+		#else
+		__attribute__((noinline)) int work(int x) { return x * x + 1; }
+		#endif
+		int main(int argc, char **argv) { return work(argc); }`})
+	var refusal *Refusal
+	require.ErrorAs(t, err, &refusal)
+	require.Contains(t, refusal.Reason, "only C can be patched")
+}

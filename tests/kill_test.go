@@ -17,12 +17,7 @@ const kills = 200
 // finds the truth and goes on from there.
 func TestKilledAtAnyMoment(t *testing.T) {
 	packages := redisrpm.Require(t)
-	var fix redisrpm.Fix
-	for _, f := range redisrpm.Fixes() {
-		if f.Name == "CVE-2025-32023" {
-			fix = f
-		}
-	}
+	fix := namedFix(t, "CVE-2025-32023")
 	root := t.TempDir()
 	install(t, root, packages.RPM, patchRPM(t, buildPatch(t, packages, fix.Name)))
 	server := redisrpm.StartServer(t, root, "")

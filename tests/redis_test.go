@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,6 +51,15 @@ func runBuild(t testing.TB, packages *redisrpm.Packages, output string, fixes ..
 		args = append(args, file)
 	}
 	must(t, args...)
+}
+
+// namedFix is one of the fixes that the packages come with.
+func namedFix(t testing.TB, name string) redisrpm.Fix {
+	t.Helper()
+	fixes := redisrpm.Fixes()
+	i := slices.IndexFunc(fixes, func(f redisrpm.Fix) bool { return f.Name == name })
+	require.NotEqual(t, -1, i, "no fix %s", name)
+	return fixes[i]
 }
 
 // patchRPM is the patch package in output.
@@ -151,12 +161,7 @@ func TestFixesUnderLoad(t *testing.T) {
 // may die.
 func TestRemovedFixIsGone(t *testing.T) {
 	packages := redisrpm.Require(t)
-	var fix redisrpm.Fix
-	for _, f := range redisrpm.Fixes() {
-		if f.Name == "CVE-2025-46817" {
-			fix = f
-		}
-	}
+	fix := namedFix(t, "CVE-2025-46817")
 	root := t.TempDir()
 	install(t, root, packages.RPM, patchRPM(t, buildPatch(t, packages, fix.Name)))
 	server := redisrpm.StartServer(t, root, "")

@@ -21,6 +21,7 @@ needs=(
     "rpm|rpm|rpm|installs and reads packages"
     "rpmbuild|rpm|rpm-build|builds packages"
     "debugedit|debugedit|debugedit|makes debuginfo packages"
+    "eu-strip|elfutils|elfutils|takes the debug information out of programs for them"
     "git|git|git|names the version that is built"
 )
 debian_needs=(

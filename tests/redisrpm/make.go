@@ -43,7 +43,7 @@ func (p *Packages) PatchFile(name string) (string, error) {
 
 // Tools names the programs that Make needs and does not find here.
 func Tools() (missing []string) {
-	for _, tool := range []string{"rpmbuild", "find-debuginfo", "debugedit", "gcc", "make", "patch", "tar", "xz", "apt-get"} {
+	for _, tool := range []string{"rpmbuild", "find-debuginfo", "debugedit", "eu-strip", "gcc", "make", "patch", "tar", "xz", "apt-get"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing = append(missing, tool)
 		}
@@ -134,7 +134,7 @@ func entry(dir string, fill func(dir string) error) error {
 func buildKey(ctx context.Context) (string, error) {
 	h := sha256.New()
 	h.Write(spec)
-	for _, tool := range [][]string{{"gcc", "-v"}, {"ld", "-v"}, {"rpmbuild", "--version"}, {"rpm", "--eval", "%optflags %dist"}} {
+	for _, tool := range [][]string{{"gcc", "-v"}, {"ld", "-v"}, {"rpmbuild", "--version"}, {"eu-strip", "--version"}, {"rpm", "--eval", "%optflags %dist"}} {
 		out, err := exec.CommandContext(ctx, tool[0], tool[1:]...).CombinedOutput()
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", tool[0], err)

@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # What must be there is a command, or a file if it starts with a slash.
 needs=(
     "gcc|gcc|gcc|compiles the programs that are patched"
+    "g++|g++|gcc-c++|compiles those written in C++"
     "/usr/include/stdio.h|libc6-dev|glibc-devel|header files of the C library"
     "make|make|make|builds them"
     "ld|binutils|binutils|links them; readelf and objdump check our files"
@@ -22,6 +23,7 @@ needs=(
     "rpmbuild|rpm|rpm-build|builds packages"
     "debugedit|debugedit|debugedit|makes debuginfo packages"
     "eu-strip|elfutils|elfutils|takes the debug information out of programs for them"
+    "file|file|file|tells programs from other files for them"
     "git|git|git|names the version that is built"
 )
 debian_needs=(

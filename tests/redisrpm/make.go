@@ -43,7 +43,7 @@ func (p *Packages) PatchFile(name string) (string, error) {
 
 // Tools names the programs that Make needs and does not find here.
 func Tools() (missing []string) {
-	for _, tool := range []string{"rpmbuild", "find-debuginfo", "debugedit", "eu-strip", "gcc", "make", "patch", "tar", "xz", "apt-get"} {
+	for _, tool := range []string{"rpmbuild", "find-debuginfo", "debugedit", "eu-strip", "file", "gcc", "make", "patch", "tar", "xz", "apt-get"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing = append(missing, tool)
 		}

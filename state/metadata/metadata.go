@@ -144,6 +144,7 @@ var (
 	// the parts of a version.
 	nameRule    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}$`)
 	versionRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+~^]{0,127}$`)
+	epochRule   = regexp.MustCompile(`^[0-9]{0,10}$`)
 	sha256Rule  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
@@ -179,6 +180,9 @@ func (p *Patch) check() error {
 		if !ValidVersion(version) {
 			return fmt.Errorf("%s %q is not allowed in RPM versions", what, version)
 		}
+	}
+	if !epochRule.MatchString(p.Target.Epoch) {
+		return fmt.Errorf("target epoch %q is not a number", p.Target.Epoch)
 	}
 	if p.Type != UserPatch && p.Type != KernelPatch {
 		return fmt.Errorf("type %q is unknown", p.Type)

@@ -24,6 +24,9 @@ import (
 	"github.com/openeuler/syscare/state"
 )
 
+// errNoCode says that a process cannot be given a patch whose files are gone.
+var errNoCode = errors.New("the patch's code cannot be read any more; reinstall its package")
+
 type engine struct{ log *slog.Logger }
 
 // New makes the engine. The program must have called RunGuardIfAsked.
@@ -138,6 +141,8 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 	var report user.Report
 	switch {
 	case from == want:
+	case from == state.Absent && entity.Object == nil:
+		return state.Report{}, fmt.Errorf("process %d: %w", p.PID, errNoCode)
 	case want == state.Active && from == state.Absent:
 		report, err = user.Apply(ctx, proc, entity.Object, opts)
 	case want == state.Active:

@@ -228,3 +228,27 @@ func TestGeneratedFilesKeepTheirDirectives(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, after, numbered)
 }
+
+func FuzzPatchFile(f *testing.F) {
+	f.Add([]byte("--- a/x.c\t2020\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n"))
+	f.Add([]byte("diff --git \"a/\\t x\" b/x\nrename from x\nrename to \n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, name := range namesInPatch(data) {
+			require.NotEmpty(t, name)
+		}
+		groups, err := parseGroups(string(data))
+		if err != nil {
+			return
+		}
+		// However wrong the groups are, only directives are added.
+		var kept []byte
+		for _, line := range bytes.SplitAfter(insertLineDirectives(data, groups), []byte("\n")) {
+			if !bytes.HasPrefix(line, []byte("#line ")) {
+				kept = append(kept, line...)
+			}
+		}
+		if !bytes.Contains(data, []byte("#line ")) {
+			require.Equal(t, string(data), string(kept))
+		}
+	})
+}

@@ -31,8 +31,8 @@ func (p *Packages) Unpack(ctx context.Context, dir string) error {
 }
 
 // StartServer starts root/usr/bin/redis-server with four I/O threads, with the
-// library preload if it is not empty.
-func StartServer(t testing.TB, root, preload string) *Server {
+// library preload if it is not empty and with further options.
+func StartServer(t testing.TB, root, preload string, options ...string) *Server {
 	t.Helper()
 	// The path of a socket is limited to 108 bytes; t.TempDir can be longer.
 	dir, err := os.MkdirTemp("", "redis")
@@ -45,8 +45,8 @@ func StartServer(t testing.TB, root, preload string) *Server {
 		socket:  filepath.Join(dir, "socket"),
 		logFile: filepath.Join(dir, "log"),
 	}
-	cmd := exec.Command(filepath.Join(s.bin, "redis-server"), "--port", "0", "--unixsocket", s.socket,
-		"--save", "", "--io-threads", "4", "--dir", dir, "--logfile", s.logFile)
+	cmd := exec.Command(filepath.Join(s.bin, "redis-server"), append([]string{"--port", "0", "--unixsocket", s.socket,
+		"--save", "", "--io-threads", "4", "--dir", dir, "--logfile", s.logFile}, options...)...)
 	if preload != "" {
 		cmd.Env = append(os.Environ(), "LD_PRELOAD="+preload)
 	}

@@ -102,8 +102,9 @@ func (e *emitter) replace(u *emittedUnit, n *node) ([]patchobject.Function, erro
 		return nil, err
 	}
 	f.Kind, f.Symbol, f.NewSize = patchobject.Replaced, n.newName, n.primary.Size
-	if need := e.arch.EntryOffset(f.Code) + e.arch.JumpSize; f.OldSize < uint64(need) {
-		return nil, u.refuse(f.Name, "it is too short to be redirected: %d bytes, %d are needed", f.OldSize, need)
+	need := uint64(e.arch.EntryOffset(f.Code) + e.arch.JumpSize)
+	if room := f.OldSize + e.target.padding(f.OldAddress, f.OldSize); room < need {
+		return nil, u.refuse(f.Name, "it is too short to be redirected: %d bytes, what follows begins at %d, and %d are needed", f.OldSize, room, need)
 	}
 	funcs := []patchobject.Function{f}
 	if n.twin.child != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,6 +80,9 @@ func diffedIn(t testing.TB, dir string, flags []string, debuginfo bool, opt Opti
 		})
 	}
 	link := append(append([]string{"-Wl,--build-id"}, flags...), recorded...)
+	if strings.HasSuffix(sources[0].path, ".cc") {
+		link = append(link, "-lstdc++")
+	}
 	program := compile(t, dir, "program", link...)
 	if debuginfo {
 		run(t, "objcopy", "--only-keep-debug", program, program+".debug")

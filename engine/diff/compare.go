@@ -13,6 +13,9 @@ func (p *pair) compare() error {
 			continue
 		}
 		same, err := p.sameContents(n.twin, n)
+		if same && err == nil {
+			same, err = p.sameUnwinding(n.twin, n)
+		}
 		if err != nil {
 			return err
 		}
@@ -75,6 +78,24 @@ func (p *pair) sameContents(a, b *node) (bool, error) {
 		at = end
 	}
 	return bytes.Equal(a.data[at:length], b.data[at:length]), nil
+}
+
+// sameUnwinding compares what happens when an exception passes two functions of
+// the same code: it is in tables beside the code.
+func (p *pair) sameUnwinding(a, b *node) (bool, error) {
+	if a.unwind == nil || b.unwind == nil {
+		return a.unwind == b.unwind, nil
+	}
+	if len(a.unwind.relocs) != len(b.unwind.relocs) {
+		return false, nil
+	}
+	for i, ra := range a.unwind.relocs {
+		same, err := p.sameReference(a.unwind, ra, b.unwind, b.unwind.relocs[i])
+		if !same || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (p *pair) sameReference(a *node, ra object.Reloc, b *node, rb object.Reloc) (bool, error) {

@@ -9,6 +9,7 @@ import (
 // pair is a translation unit before and after the fix.
 type pair struct {
 	source   string
+	target   *target
 	original *unit
 	patched  *unit
 	recorded *unit // the unmodified object, nil if there is none

@@ -46,7 +46,7 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	e := newEmitter(t)
 	result := &Result{}
 	for _, u := range units {
-		p, err := loadPair(u)
+		p, err := loadPair(u, t)
 		if err != nil {
 			return nil, err
 		}
@@ -84,8 +84,8 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	return result, nil
 }
 
-func loadPair(u Unit) (*pair, error) {
-	p := &pair{source: u.Source, equal: map[[2]*node]bool{}}
+func loadPair(u Unit, t *target) (*pair, error) {
+	p := &pair{source: u.Source, target: t, equal: map[[2]*node]bool{}}
 	for _, part := range []struct {
 		what string
 		file *object.File

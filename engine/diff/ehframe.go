@@ -3,6 +3,7 @@ package diff
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/openeuler/syscare/engine/object"
 )
@@ -63,13 +64,39 @@ func readFrames(f *object.File) ([]*frameEntry, error) {
 	return entries, nil
 }
 
-// describes reports whether the FDE is for the function section s.
-func (e *frameEntry) describes(s *object.Section) bool {
-	const initialLocation = 8
-	for _, r := range e.relocs {
-		if r.Offset == initialLocation && e.cie != nil {
-			return r.Symbol.Section == s
-		}
+// initialLocation is where in an FDE the address of its function is.
+const initialLocation = 8
+
+// attachFrames gives each function its unwind records, and what these refer to
+// beyond the function itself: its table of clean-ups and handlers (LSDA) and
+// the routine that reads it.
+func (u *unit) attachFrames() error {
+	frames, err := readFrames(u.file)
+	if err != nil {
+		return err
 	}
-	return false
+	section := u.file.Section(ehFrame)
+	for _, f := range frames {
+		if f.cie == nil {
+			continue
+		}
+		i := slices.IndexFunc(f.relocs, func(r object.Reloc) bool { return r.Offset == initialLocation })
+		if i < 0 || f.relocs[i].Symbol.Section == nil {
+			continue
+		}
+		n := u.bySection[f.relocs[i].Symbol.Section]
+		if n == nil || !n.isFunction() {
+			continue
+		}
+		n.frames = append(n.frames, f)
+		others := append(slices.Clone(f.cie.relocs), slices.Delete(slices.Clone(f.relocs), i, i+1)...)
+		if len(others) == 0 {
+			continue
+		}
+		if n.unwind == nil {
+			n.unwind = &node{section: section, kind: kindData, name: n.name}
+		}
+		n.unwind.relocs = append(n.unwind.relocs, others...)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"debug/elf"
-	"encoding/binary"
 	"fmt"
 	"path"
 	"sort"
@@ -36,7 +35,8 @@ type emittedUnit struct {
 	*pair
 	nodes    []*node
 	sections map[*node]*object.BuildSection
-	group    int // index of the unit's STT_FILE symbol in the target, 0 before it was looked up
+	shared   map[*node]bool // the same COMDAT as in another unit, which emits it
+	group    int            // index of the unit's STT_FILE symbol in the target, 0 before it was looked up
 }
 
 type definition struct {
@@ -56,14 +56,18 @@ func newEmitter(t *target) *emitter {
 
 func (e *emitter) add(p *pair, nodes []*node) {
 	e.arch = p.patched.arch
-	e.units = append(e.units, &emittedUnit{pair: p, nodes: nodes, sections: map[*node]*object.BuildSection{}})
+	e.units = append(e.units, &emittedUnit{pair: p, nodes: nodes, sections: map[*node]*object.BuildSection{}, shared: map[*node]bool{}})
 }
 
 // emit fills the builder and returns what is replaced.
 func (e *emitter) emit() ([]patchobject.Function, error) {
 	for _, u := range e.units {
 		for _, n := range u.nodes {
-			if err := e.place(u, n); err != nil {
+			known, err := e.share(u, n)
+			if err == nil && !known {
+				err = e.place(u, n)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -71,6 +75,9 @@ func (e *emitter) emit() ([]patchobject.Function, error) {
 	var funcs []patchobject.Function
 	for _, u := range e.units {
 		for _, n := range u.nodes {
+			if u.shared[n] {
+				continue
+			}
 			if err := e.relocate(u, n); err != nil {
 				return nil, err
 			}
@@ -180,10 +187,10 @@ func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.R
 			return nil, 0, u.refuse(n.name, "it refers to section %q, which was not selected", to.node.section.Name)
 		}
 		return e.bases[section], to.offset, nil
-	case to.node.twin.primary == nil:
+	case to.node.existing().primary == nil:
 		return nil, 0, u.refuse(n.name, "it refers to section %q, which has no symbol to find it by", to.node.section.Name)
 	}
-	symbol, err := e.bindExisting(u, to.node.twin, "")
+	symbol, err := e.bindExisting(u, to.node.existing(), "")
 	return symbol, to.offset - int64(to.node.primary.Value), err
 }
 
@@ -256,47 +263,6 @@ func (e *emitter) poolSymbol(pool *node, typ isa.RelocType, r object.Reloc) (*ob
 		section.Data = append(section.Data, piece...)
 	}
 	return e.bases[section], int64(offset) + delta, nil
-}
-
-// emitFrames writes the unwind records of all functions in the patch.
-func (e *emitter) emitFrames() error {
-	section := &object.BuildSection{Name: ehFrame, Type: elf.SHT_PROGBITS, Flags: elf.SHF_ALLOC, Align: 8}
-	cies := map[string]int{}
-	for _, u := range e.units {
-		frames, err := readFrames(u.patched.file)
-		if err != nil {
-			return fmt.Errorf("%s: %w", u.source, err)
-		}
-		for _, n := range u.nodes {
-			for _, f := range frames {
-				if !n.isFunction() || !f.describes(n.section) {
-					continue
-				}
-				if len(f.cie.relocs) > 0 || len(f.relocs) != 1 {
-					return u.refuse(n.name, "it has clean-ups that run when an exception passes (-fexceptions): not supported")
-				}
-				cie, known := cies[string(f.cie.data)]
-				if !known {
-					cie = len(section.Data)
-					cies[string(f.cie.data)] = cie
-					section.Data = append(section.Data, f.cie.data...)
-				}
-				start := len(section.Data)
-				section.Data = append(section.Data, f.data...)
-				binary.LittleEndian.PutUint32(section.Data[start+4:], uint32(start+4-cie))
-				r := f.relocs[0]
-				section.Relocs = append(section.Relocs, object.BuildReloc{
-					Offset: uint64(start) + r.Offset, Type: r.Type, Symbol: e.bases[u.sections[n]],
-					Addend: int64(r.Symbol.Value) + r.Addend,
-				})
-			}
-		}
-	}
-	if len(section.Data) > 0 {
-		section.Data = append(section.Data, 0, 0, 0, 0) // the terminator
-		e.out.AddSection(section)
-	}
-	return nil
 }
 
 func (e *emitter) bindList() []patchobject.Bind {

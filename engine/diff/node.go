@@ -33,6 +33,9 @@ type node struct {
 	data    []byte
 	relocs  []object.Reloc
 
+	frames []*frameEntry // of a function: its unwind records
+	unwind *node         // of a function: what these refer to, as a node without contents; nil if nothing
+
 	twin    *node // the node of the other object that it corresponds to
 	changed bool  // of a node of the patched object that has a twin
 	parent  *node // of f.cold: f
@@ -111,6 +114,9 @@ func loadUnit(f *object.File) (*unit, error) {
 	for _, n := range u.nodes {
 		n.classify()
 	}
+	if err := u.attachFrames(); err != nil {
+		return nil, err
+	}
 	u.splitUnnamed()
 	u.linkColdParts()
 	u.indexCallers()
@@ -146,6 +152,12 @@ func (n *node) classify() {
 		if a.Value != b.Value {
 			return a.Value < b.Value
 		}
+		// Of several names for one place (constructors and destructors have
+		// two) the one that the section has comes first.
+		ofA, ofB := strings.HasSuffix(n.section.Name, "."+a.Name), strings.HasSuffix(n.section.Name, "."+b.Name)
+		if ofA != ofB {
+			return ofA
+		}
 		return a.Bind != elf.STB_LOCAL && b.Bind == elf.STB_LOCAL
 	})
 	for _, s := range n.symbols {
@@ -165,7 +177,7 @@ func (n *node) classify() {
 		n.kind = kindPool
 	case n.primary == nil && (!n.writable() || n.isConstantPool()),
 		n.primary != nil && n.primary.Bind == elf.STB_LOCAL && !n.writable() && anonymousName.MatchString(n.name),
-		n.isLabelTable():
+		n.isLabelTable(), strings.HasPrefix(n.name, "DW.ref."):
 		n.kind = kindAnonymous
 	default:
 		n.kind = kindData

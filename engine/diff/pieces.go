@@ -18,7 +18,7 @@ import (
 func (u *unit) splitUnnamed() {
 	starts := map[*node][]uint64{}
 	whole := map[*node]bool{}
-	for _, n := range u.nodes {
+	collect := func(n *node) {
 		for _, r := range n.relocs {
 			to := u.bySection[r.Symbol.Section]
 			if r.Symbol.Section == nil || to == nil || to.kind != kindAnonymous || to.primary != nil {
@@ -30,6 +30,12 @@ func (u *unit) splitUnnamed() {
 				continue
 			}
 			starts[to] = append(starts[to], offset)
+		}
+	}
+	for _, n := range u.nodes {
+		collect(n)
+		if n.unwind != nil {
+			collect(n.unwind)
 		}
 	}
 	var nodes []*node
@@ -79,6 +85,9 @@ func (u *unit) exactOffset(from *node, r object.Reloc) (uint64, bool) {
 	typ, err := u.arch.Reloc(r.Type)
 	if err != nil || typ.Kind != isa.Relative {
 		return offset, err == nil
+	}
+	if from.section.Name == ehFrame {
+		return offset, true
 	}
 	if !from.isFunction() {
 		return 0, false

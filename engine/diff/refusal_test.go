@@ -55,7 +55,7 @@ func TestChangesThatCannotBePatchedAreRefused(t *testing.T) {
 			#else
 			__attribute__((noinline, naked)) int work(int x) { __asm__("ret"); }
 			#endif`,
-			"work", "too short to be redirected: 3 bytes, 5 are needed",
+			"work", "too short to be redirected: 3 bytes, what follows begins at 3, and 5 are needed",
 		}, {
 			"assembly at file level",
 			`#ifdef PATCHED
@@ -73,7 +73,7 @@ func TestChangesThatCannotBePatchedAreRefused(t *testing.T) {
 			__attribute__((constructor)) static void prepare(void) { ready = 1; }
 			#endif
 			__attribute__((noinline)) int work(int x) { return x + ready++; }`,
-			".init_array", "not made of functions and data",
+			"", "it runs when the program starts (.init_array)",
 		}, {
 			"a changed choice of implementation (ifunc)",
 			`static int one(int x) { return x + 1; }
@@ -199,15 +199,25 @@ func TestNothingFunctionalChanged(t *testing.T) {
 
 // An exception that is thrown through a patched function would not find its
 // unwind tables, so C++ is refused by name.
-func TestOtherLanguagesAreRefused(t *testing.T) {
-	_, _, err := diffed(t, []string{"-O2", "-fno-exceptions"}, true, Options{}, source{"program.cpp", `
+func TestAssemblyIsRefused(t *testing.T) {
+	_, _, err := diffed(t, []string{"-g"}, true, Options{}, source{"program.S", `
+		.globl main, work
+		.text
+		.type work, @function
+		work: lea 1(%rdi), %rax
 		#ifdef PATCHED
-		__attribute__((noinline)) int work(int x) { return x * x + 2; }
-		#else
-		__attribute__((noinline)) int work(int x) { return x * x + 1; }
+		nop
 		#endif
-		int main(int argc, char **argv) { return work(argc); }`})
+		ret
+		.skip 16, 0x90
+		.size work, .-work
+		.section .text.main,"ax",@progbits
+		.type main, @function
+		main: jmp work
+		.size main, .-main
+		.section .note.GNU-stack,"",@progbits
+		`})
 	var refusal *Refusal
 	require.ErrorAs(t, err, &refusal)
-	require.Contains(t, refusal.Reason, "only C can be patched")
+	require.Contains(t, refusal.Reason, "assembly")
 }

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/openeuler/syscare/engine/object"
 )
@@ -17,6 +18,7 @@ type target struct {
 	files   map[string][]int                    // indices of STT_FILE symbols by name
 	code    map[*object.Section][]byte          // contents of text sections, nil in debuginfo
 	units   map[string][]compileUnit            // debug information by base name of the source
+	starts  []object.Address                    // of everything in executable sections, and where these end
 }
 
 // newTarget arranges the symbols of f, an unstripped ELF or its debuginfo.
@@ -67,6 +69,29 @@ func newTarget(f *object.File) (*target, error) {
 		}
 	}
 	return t, nil
+}
+
+// padding is how many bytes behind a function of that address and size belong
+// to nothing.
+func (t *target) padding(address object.Address, size uint64) uint64 {
+	if t.starts == nil {
+		for _, s := range t.file.Symbols {
+			if s.Section != nil && s.Section.Flags&elf.SHF_EXECINSTR != 0 {
+				t.starts = append(t.starts, object.Address(s.Value))
+			}
+		}
+		for _, s := range t.file.Sections {
+			if s.Flags&elf.SHF_EXECINSTR != 0 {
+				t.starts = append(t.starts, s.Address+object.Address(s.Size))
+			}
+		}
+		slices.Sort(t.starts)
+	}
+	end := address + object.Address(size)
+	if i, _ := slices.BinarySearch(t.starts, end); i < len(t.starts) {
+		return uint64(t.starts[i] - end)
+	}
+	return 0
 }
 
 // bytesAt returns the target's code at s, nil if the file does not hold it.

@@ -1,10 +1,12 @@
 package isa
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 )
@@ -32,11 +34,14 @@ var AMD64 = &Arch{
 	JumpSize:    5,
 	JumpReach:   math.MaxInt32,
 	StubSize:    6,
+	FinderSize:  60,
 	entryOffset: amd64EntryOffset,
 	jump:        amd64Jump,
 	stub:        amd64Stub,
+	finder:      amd64Finder,
 	isBranch:    amd64IsBranch,
 	length:      amd64Length,
+	padding:     amd64Padding,
 }
 
 var endbr64 = [4]byte{0xf3, 0x0f, 0x1e, 0xfa}
@@ -76,6 +81,57 @@ func amd64Stub(at, slot uint64) ([]byte, error) {
 	return binary.LittleEndian.AppendUint32([]byte{0xff, 0x25}, rel), nil
 }
 
+// amd64Finder encodes
+//
+//		endbr64
+//		lea  table(%rip), %rax
+//	again:	mov  (%rax), %rdx
+//		test %rdx, %rdx
+//		je   others
+//		cmp  %rdx, %rdi
+//		jb   next
+//		cmp  8(%rax), %rdi
+//		jb   found
+//	next:	add  $24, %rax
+//		jmp  again
+//	found:	xor  %ecx, %ecx
+//		mov  %rcx, (%rsi)        bases->tbase
+//		mov  %rcx, 8(%rsi)       bases->dbase
+//		mov  %rdx, 16(%rsi)      bases->func
+//		mov  16(%rax), %rax
+//		ret
+//	others:	jmp  *previous(%rip)
+//
+// struct dwarf_eh_bases is in GCC's unwind-dw2-fde.h.
+func amd64Finder(at, table, previous uint64) ([]byte, error) {
+	code := []byte{
+		0xf3, 0x0f, 0x1e, 0xfa,
+		0x48, 0x8d, 0x05, 0, 0, 0, 0,
+		0x48, 0x8b, 0x10,
+		0x48, 0x85, 0xd2,
+		0x74, 0x23,
+		0x48, 0x39, 0xd7,
+		0x72, 0x06,
+		0x48, 0x3b, 0x78, 0x08,
+		0x72, 0x06,
+		0x48, 0x83, 0xc0, 0x18,
+		0xeb, 0xe7,
+		0x31, 0xc9,
+		0x48, 0x89, 0x0e,
+		0x48, 0x89, 0x4e, 0x08,
+		0x48, 0x89, 0x56, 0x10,
+		0x48, 0x8b, 0x40, 0x10,
+		0xc3,
+	}
+	rel, err := rel32(at+11, table)
+	if err != nil {
+		return nil, err
+	}
+	binary.LittleEndian.PutUint32(code[7:], rel)
+	others, err := amd64Stub(at+uint64(len(code)), previous)
+	return append(code, others...), err
+}
+
 // amd64IsBranch knows call and jmp rel32 (E8, E9), jcc rel32 (0F 8x), and
 // call and jmp through a rip-relative slot (FF 15, FF 25). Compilers generate
 // R_X86_64_PLT32 for branches only.
@@ -110,4 +166,32 @@ func amd64Length(code []byte) (int, error) {
 		return 0, fmt.Errorf("decode instruction: %w", err)
 	}
 	return inst.Len, nil
+}
+
+// longestFill is the longest no-operation that GNU as and lld fill with:
+// data16 prefixes before cs nopw 0x0(%rax,%rax,1).
+var longestFill = []byte{0x66, 0x66, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}
+
+// amd64Padding knows the no-operations of GNU as, int3 and zeros. The last may
+// be cut short.
+func amd64Padding(code []byte) bool {
+	fills := [][]byte{
+		{0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}, {0x0f, 0x1f, 0x40, 0}, {0x0f, 0x1f, 0x44, 0, 0}, {0x66, 0x0f, 0x1f, 0x44, 0, 0},
+		{0x0f, 0x1f, 0x80, 0, 0, 0, 0}, {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}, {0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}, {0xcc}, {0},
+	}
+	for i := range 5 {
+		fills = append(fills, longestFill[i:])
+	}
+	slices.SortFunc(fills, func(a, b []byte) int { return len(b) - len(a) })
+	for len(code) > 0 {
+		i := slices.IndexFunc(fills, func(fill []byte) bool {
+			n := min(len(fill), len(code))
+			return bytes.Equal(fill[:n], code[:n])
+		})
+		if i < 0 {
+			return false
+		}
+		code = code[min(len(fills[i]), len(code)):]
+	}
+	return true
 }

@@ -110,3 +110,23 @@ func TestEntryAndLength(t *testing.T) {
 	_, err = AMD64.InstructionLength(nil)
 	require.Error(t, err)
 }
+
+func TestPadding(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		code []byte
+		want bool
+	}{
+		{"nothing", nil, true},
+		{"nop", []byte{0x90, 0x90}, true},
+		{"long ones", []byte{0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x1f, 0x40, 0}, true},
+		{"cut short", []byte{0x66, 0x2e, 0x0f, 0x1f, 0x84}, true},
+		{"breakpoints", []byte{0xcc, 0xcc, 0xcc}, true},
+		{"xchg %ax, %ax with another register", []byte{0x66, 0x93}, false},
+		{"return", []byte{0xc3}, false},
+		{"nop, then code", []byte{0x90, 0x55, 0x48}, false},
+		{"landing pad", []byte{0xf3, 0x0f, 0x1e}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) { require.Equal(t, row.want, AMD64.IsPadding(row.code)) })
+	}
+}

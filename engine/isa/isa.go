@@ -53,12 +53,16 @@ type Arch struct {
 	JumpReach int64
 	// StubSize is the length in bytes of a stub made by Stub.
 	StubSize int
+	// FinderSize is the length in bytes of the code made by Finder.
+	FinderSize int
 
 	entryOffset func(code []byte) int
 	jump        func(from, to uint64) ([]byte, error)
 	stub        func(at, slot uint64) ([]byte, error)
+	finder      func(at, table, previous uint64) ([]byte, error)
 	isBranch    func(code []byte, offset uint64, typ uint32) bool
 	length      func(code []byte) (int, error)
+	padding     func(code []byte) bool
 }
 
 // ForMachine returns the architecture of an ELF machine number.
@@ -114,6 +118,19 @@ func (a *Arch) Jump(from, to uint64) ([]byte, error) { return a.jump(from, to) }
 // slot; it reaches any address and changes no register.
 func (a *Arch) Stub(at, slot uint64) ([]byte, error) { return a.stub(at, slot) }
 
+// FinderEntry is the size in bytes of an entry of the table that Finder reads:
+// the first address of a function, the one behind its last, and the address of
+// its frame description entry (FDE), 8 bytes each. An entry with the first
+// address 0 ends the table.
+const FinderEntry = 24
+
+// Finder encodes, for address at, a function that can stand in the place of
+// libgcc's _Unwind_Find_FDE(pc, bases): it knows the functions in the table and
+// leaves all others to the function whose address is at previous.
+func (a *Arch) Finder(at, table, previous uint64) ([]byte, error) {
+	return a.finder(at, table, previous)
+}
+
 // IsBranch reports whether the relocation of type typ at offset of code is the
 // destination of a direct call or jump, or of an indirect one through a slot
 // (-fno-plt); otherwise the address itself is being taken or read.
@@ -123,3 +140,7 @@ func (a *Arch) IsBranch(code []byte, offset uint64, typ uint32) bool {
 
 // InstructionLength decodes the length in bytes of the first instruction.
 func (a *Arch) InstructionLength(code []byte) (int, error) { return a.length(code) }
+
+// IsPadding reports whether code is the beginning of what assemblers and
+// linkers fill the space between functions with.
+func (a *Arch) IsPadding(code []byte) bool { return a.padding(code) }

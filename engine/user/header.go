@@ -15,7 +15,7 @@ import (
 // A region is the read-execute memory that holds a patch in a process. It is
 // an anonymous private mapping that begins with its header, all little-endian:
 //
-//	  0  magic "SysCare\x01"
+//	  0  magic "SysCare\x02"
 //	  8  u32 state; the only field that changes
 //	 12  u32 bytes of the header, names included
 //	 16  [32] SHA-256 of the header from 48 on
@@ -27,20 +27,22 @@ import (
 //	144  u64 address and u64 bytes of its .eh_frame; 0 and 0 if none
 //	160  u32 number of functions, u32 bytes of the build ID
 //	168  [64] build ID of the target, in binary
-//	232  functions, then names
+//	232  u64 address and u64 bytes of its frame finder; 0 and 0 if none
+//	248  functions, then names
 //
 // and of each function:
 //
 //	  0  u64 address in the target, u64 bytes there
 //	 16  u64 address of the new code, u64 bytes; 0 and 0 if the range is only
 //	    guarded
-//	 32  u32 offset of the jump in the function, u32 bytes of the jump
+//	 32  u32 offset of the jump in the function, u32 bytes of the jump, which
+//	    may reach into the padding behind a short function
 //	 40  [16] bytes that the jump replaces, [16] the jump
 //	 72  [32] SHA-256 of all the function's old code
 //	104  u32 offset of the name in the header, u32 bytes
 const (
-	headerMagic   = "SysCare\x01"
-	headerFixed   = 232
+	headerMagic   = "SysCare\x02"
+	headerFixed   = 248
 	functionFixed = 112
 	stateOffset   = 8
 	sumOffset     = 16
@@ -121,6 +123,7 @@ type header struct {
 	digest      [32]byte
 	rx, rw      span
 	code, frame span
+	finder      span
 	target      object.BuildID
 	functions   []function
 }
@@ -154,6 +157,8 @@ func (h *header) encode() ([]byte, error) {
 	le.PutUint32(b[160:], uint32(len(h.functions)))
 	le.PutUint32(b[164:], uint32(len(id)))
 	copy(b[168:], id)
+	le.PutUint64(b[232:], h.finder.at)
+	le.PutUint64(b[240:], h.finder.size)
 	names := headerFixed + functionFixed*len(h.functions)
 	for _, f := range h.functions {
 		var e [functionFixed]byte
@@ -210,8 +215,10 @@ func parseHeader(b []byte, at uint64) (*header, error) {
 	for i, s := range []*span{&h.rx, &h.rw, &h.code, &h.frame} {
 		*s = span{le.Uint64(b[96+16*i:]), le.Uint64(b[104+16*i:])}
 	}
+	h.finder = span{le.Uint64(b[232:]), le.Uint64(b[240:])}
 	if h.rx.at != at || h.rx.size > maxRegion || h.rx.size < uint64(n) || h.rx.size%pageSize != 0 || h.rw.size > maxRegion ||
 		!h.rx.holds(h.code) || h.frame.size > 0 && !h.rx.holds(h.frame) ||
+		h.finder.size > 0 && (!h.rx.holds(h.finder) || h.finder.size < finderCode) ||
 		h.rw.size > 0 && (h.rw.at != h.rx.end() || h.rw.size%pageSize != 0) {
 		return nil, fmt.Errorf("%w: impossible addresses", errHeader)
 	}
@@ -248,7 +255,7 @@ func (h *header) parseFunction(b []byte, offset int) (function, error) {
 	if jump == 0 {
 		return f, nil
 	}
-	if uint64(f.jumpOffset)+uint64(jump) > f.old.size || !h.code.holds(f.new) {
+	if uint64(f.jumpOffset) > f.old.size || !h.code.holds(f.new) {
 		return function{}, fmt.Errorf("%w: function %q has an impossible jump", errHeader, f.name)
 	}
 	f.saved, f.jump = bytes.Clone(e[40:40+jump]), bytes.Clone(e[56:56+jump])

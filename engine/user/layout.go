@@ -29,6 +29,7 @@ type layout struct {
 	sections       []uint64
 	code           span
 	slots, stubs   map[slotKey]uint64
+	finder         span
 	order          []slotKey // of both, so that the same patch has the same layout
 	rxSize, rwSize uint64
 	base           uint64
@@ -70,7 +71,14 @@ func newLayout(obj *patchobject.Object, arch *isa.Arch, header int) (*layout, er
 		l.slots[k] = at
 		at += slotSize
 	}
-	l.rxSize = align(at, pageSize)
+	l.finder.at = at
+	if frames := l.section(".eh_frame"); frames != nil {
+		var err error
+		if l.finder.size, err = framesSize(frames.Data, arch); err != nil {
+			return nil, err
+		}
+	}
+	l.rxSize = align(at+l.finder.size, pageSize)
 	at = l.rxSize
 	put(func(s patchobject.Section) bool { return s.Writable })
 	l.rwSize = align(at, pageSize) - l.rxSize
@@ -131,7 +139,7 @@ func (l *layout) relocate(base uint64, res *resolver) error {
 			}
 		}
 	}
-	return nil
+	return l.fillFinder()
 }
 
 func (l *layout) apply(s patchobject.Section, data []byte, r patchobject.Reloc, typ isa.RelocType, res *resolver) error {
@@ -227,12 +235,19 @@ func (l *layout) branchTo(r patchobject.Reloc, typ isa.RelocType, from uint64, r
 
 // frames is where the unwind information is; patches have one .eh_frame.
 func (l *layout) frames() span {
-	for i, s := range l.obj.Sections {
-		if s.Name == ".eh_frame" {
-			return span{l.base + l.sections[i], s.Size}
-		}
+	if s := l.section(".eh_frame"); s != nil {
+		return span{l.base + l.sections[s.Index], s.Size}
 	}
 	return span{}
+}
+
+func (l *layout) section(name string) *patchobject.Section {
+	for i := range l.obj.Sections {
+		if l.obj.Sections[i].Name == name {
+			return &l.obj.Sections[i]
+		}
+	}
+	return nil
 }
 
 // digest names the content of a patch object.

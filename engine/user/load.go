@@ -81,6 +81,9 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 	if l.layout, err = newLayout(l.obj, l.arch, headerSize(l.head.functions)); err != nil {
 		return err
 	}
+	if err := l.checkUnwinder(maps); err != nil {
+		return err
+	}
 	l.res = &resolver{proc: l.proc, mem: l.mem, target: l.target, all: images(l.mem, maps), entry: l.entry.at, binds: l.obj.Binds}
 	return l.res.ready()
 }
@@ -104,8 +107,15 @@ func (l *loader) function(fn patchobject.Function, all []*header) (function, err
 	}
 	f.jumpOffset = uint32(l.arch.EntryOffset(code))
 	end := int(f.jumpOffset) + l.arch.JumpSize
-	if end > len(code) {
-		return f, fmt.Errorf("function %q: %d bytes are too few for a jump", fn.Name, len(code))
+	if missing := end - len(code); missing > 0 {
+		padding, err := l.mem.bytes(f.old.end(), missing)
+		if err != nil {
+			return f, fmt.Errorf("padding behind %q: %w", fn.Name, err)
+		}
+		if !l.arch.IsPadding(padding) {
+			return f, fmt.Errorf("function %q has %d bytes and no padding behind it: too few for a jump", fn.Name, len(code))
+		}
+		code = append(code, padding...)
 	}
 	f.saved = bytes.Clone(code[f.jumpOffset:end])
 	f.new.size = l.obj.Symbols[fn.Symbol].Size
@@ -158,6 +168,9 @@ func (l *loader) bind(base uint64) ([]byte, error) {
 	}
 	h.code = span{base + l.layout.code.at, l.layout.code.size}
 	h.frame = l.layout.frames()
+	if l.layout.finder.size > 0 {
+		h.finder = span{base + l.layout.finder.at, l.layout.finder.size}
+	}
 	for i, fn := range l.obj.Funcs {
 		if fn.Kind != patchobject.Replaced {
 			continue
@@ -192,6 +205,12 @@ func (l *loader) reuse(there *header) (*header, func() error, error) {
 	encoded, err := l.bind(there.rx.at)
 	if err != nil {
 		return nil, nil, err
+	}
+	if l.head.finder.size > 0 { // it may still be in the chain
+		before := l.layout.image[l.layout.finder.at:][:8]
+		if err := l.mem.read(before, l.head.finder.at); err != nil {
+			return nil, nil, err
+		}
 	}
 	if err := l.mem.write(encoded, l.head.rx.at); err != nil {
 		return nil, nil, err

@@ -22,7 +22,8 @@ type switcher struct {
 	during   State
 	after    State
 	edits    []edit
-	expected []edit // old is what must be there, new a buffer for what is
+	expected []edit // of code: old is what must be there, new a buffer for what is
+	slots    []edit // of slots, likewise
 	examiner examiner
 	encoded  []byte // header as it must be, and a buffer for it
 	now      []byte
@@ -65,8 +66,12 @@ func (s *session) redirect(ctx context.Context, h *header, on bool) error {
 // plan prepares every buffer that the stop needs, and checks beforehand what
 // the stop will check again.
 func (w *switcher) plan(on bool) error {
-	_, all, err := w.regions()
+	maps, all, err := w.regions()
 	if err != nil {
+		return err
+	}
+	// Before the code when going in, so that new code never runs unknown.
+	if err := w.finderEdits(maps, all, on); err != nil {
 		return err
 	}
 	for _, f := range w.head.functions {
@@ -90,6 +95,7 @@ func (w *switcher) plan(on bool) error {
 		w.expected = append(w.expected, edit{at: f.old.at, old: code, new: make([]byte, len(code))})
 		if f.redirects() {
 			w.edits = append(w.edits, edit{at: f.jumpAt(), old: f.saved, new: f.jump})
+			w.expected = append(w.expected, edit{at: f.jumpAt(), old: f.saved, new: make([]byte, len(f.saved))})
 		}
 	}
 	if w.encoded, err = w.head.encode(); err != nil {
@@ -131,21 +137,31 @@ func (w *switcher) attempt() error {
 }
 
 // settle is check; from the second attempt on, threads that are on their way
-// out of hot functions are stepped out of them. With many threads no moment may
-// ever come at which all are outside by chance.
+// out of hot functions are led out of them one after the other, while the
+// others stand. With many threads no moment may ever come at which all are
+// outside by chance.
 func (w *switcher) settle(t *tracer) error {
 	err := w.check(t)
 	var busy ErrBusy
 	if w.report.Attempts == 1 || !errors.As(err, &busy) {
 		return err
 	}
-	limit := time.Now().Add(min(time.Duration(w.report.Attempts)*2*time.Millisecond, maxStepping))
-	for _, i := range w.examiner.busy {
-		if err := w.examiner.stepOut(&t.threads[i], limit); err != nil {
+	share := min(time.Duration(w.report.Attempts)*time.Millisecond, maxLeading/2)
+	for _, lead := range []func(*tracer, *thread, time.Time) error{w.examiner.stepOut, w.examiner.runOut} {
+		limit := time.Now().Add(share)
+		for _, i := range w.examiner.busy {
+			if err := lead(t, &t.threads[i], limit); err != nil {
+				return err
+			}
+		}
+		if err := t.stopAll(); err != nil { // a thread that ran may have made others
+			return err
+		}
+		if err = w.check(t); !errors.As(err, &busy) {
 			return err
 		}
 	}
-	return w.check(t)
+	return err
 }
 
 // check is everything that must hold before the first byte changes.
@@ -177,6 +193,15 @@ func (w *switcher) check(t *tracer) error {
 		}
 		if !bytes.Equal(e.new, e.old) {
 			return w.mismatch(e)
+		}
+	}
+	for i := range w.slots {
+		e := &w.slots[i]
+		if err := w.mem.read(e.new, e.at); err != nil {
+			return err
+		}
+		if !bytes.Equal(e.new, e.old) {
+			return fmt.Errorf("process %d: the slot of %s at %#x was changed meanwhile; try again", w.proc.PID, findFDE, e.at)
 		}
 	}
 	w.examiner.maps = maps

@@ -192,13 +192,13 @@ func (s *session) started() error {
 }
 
 func (t *tracer) stopOne(th *thread) error {
-	t.began = time.Now()
+	began := time.Now()
 	t.interrupt(th)
 	for round := 0; ; round++ {
 		if t.collect() == 0 {
 			return nil
 		}
-		if time.Since(t.began) > stopPatience {
+		if time.Since(began) > stopPatience {
 			return errUnstopped{tid: th.tid}
 		}
 		nap(round)

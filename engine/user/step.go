@@ -3,20 +3,23 @@ package user
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxStepping bounds how long all threads stand while some are stepped.
-const maxStepping = 20 * time.Millisecond
+// maxLeading bounds how long all threads stand while some are led out of the
+// functions in question.
+const maxLeading = 20 * time.Millisecond
 
 const maxSteps = 4000
 
 // stepOut runs one thread instruction by instruction until it is in no zone.
 // It never enters the kernel, so it cannot wait for a thread that stands. A
 // thread that is not out in time is left where it is: busy.
-func (x *examiner) stepOut(th *thread, limit time.Time) error {
+func (x *examiner) stepOut(_ *tracer, th *thread, limit time.Time) error {
 	top := uint64(0)
 	for range maxSteps {
 		if th.dead || th.suspended || int64(th.regs.Orig_rax) >= 0 || time.Now().After(limit) {
@@ -38,6 +41,38 @@ func (x *examiner) stepOut(th *thread, limit time.Time) error {
 		}
 	}
 	return nil
+}
+
+// runOut lets one thread run for a moment again and again until it is in no
+// zone: code that throws exceptions is never left within a number of steps. The
+// thread may wait for one that stands; then its time runs out.
+func (x *examiner) runOut(t *tracer, th *thread, limit time.Time) error {
+	for !th.dead && !th.suspended && int64(th.regs.Orig_rax) < 0 && time.Now().Before(limit) {
+		if err := t.runFor(th, 10*time.Microsecond+rand.N(90*time.Microsecond)); err != nil || th.dead {
+			return err
+		}
+		var busy ErrBusy
+		if err := x.check(th); err == nil || !errors.As(err, &busy) {
+			return err
+		}
+	}
+	return nil
+}
+
+// runFor resumes a thread for about that time and stops it again.
+func (t *tracer) runFor(th *thread, d time.Duration) error {
+	th.stopped, th.asked, th.haveRegs = false, false, false
+	if err := ptrace(unix.PTRACE_CONT, th.tid, 0, uintptr(th.signal)); err != nil {
+		th.dead = errors.Is(err, unix.ESRCH)
+		return nil
+	}
+	th.signal = 0
+	ts := unix.NsecToTimespec(d.Nanoseconds())
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+	if err := t.stopOne(th); err != nil {
+		return err
+	}
+	return t.loadRegs()
 }
 
 func (x *examiner) executing(pc uint64) bool {

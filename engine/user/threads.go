@@ -30,7 +30,7 @@ type thread struct {
 	stopped, dead bool
 	reaped        bool // its end was collected, or is somebody else's
 	suspended     bool // by job control, SIGSTOP and its like
-	signal        int  // met while stepping, to be delivered
+	signal        int  // met while it was led out, to be delivered
 	haveRegs      bool
 	regs          unix.PtraceRegs
 }
@@ -158,8 +158,11 @@ func (t *tracer) stopAll() error {
 	if _, err := t.seizeNew(); err != nil {
 		return err
 	}
-	t.began = time.Now()
-	limit := t.began.Add(stopPatience)
+	now := time.Now()
+	if t.began.IsZero() {
+		t.began = now
+	}
+	limit := now.Add(stopPatience)
 	for {
 		for i := range t.threads {
 			if th := &t.threads[i]; !th.asked && !th.dead {

@@ -9,6 +9,7 @@ GOFLAGS_ALL := -trimpath -ldflags '$(LDFLAGS)'
 PREFIX      ?= /usr
 BINDIR      ?= $(PREFIX)/bin
 LIBEXECDIR  ?= $(PREFIX)/libexec/syscare
+INCLUDEDIR  ?= $(PREFIX)/include
 MANDIR      ?= $(PREFIX)/share/man/man8
 COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
 
@@ -62,6 +63,7 @@ install: build ## install into DESTDIR
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 bin/syscare $(DESTDIR)$(BINDIR)/syscare
 	install -m 0755 bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
+	install -D -m 0644 engine/build/syscare.h $(DESTDIR)$(INCLUDEDIR)/syscare.h
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
 	install -d -m 0755 $(DESTDIR)/var/lib/syscare
 	install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare

@@ -29,6 +29,8 @@ var (
 	ErrUnsupported = errors.New("not supported")
 	// ErrBusy: threads kept executing the code to be changed.
 	ErrBusy = errors.New("the code to be changed is in use")
+	// ErrHook: a function of the patch itself refused a process.
+	ErrHook = errors.New("the patch refuses the process")
 	// ErrGone: a process ended. Moves do not count it as a failure.
 	ErrGone = errors.New("the process has ended")
 	// ErrPermission: root is needed.

@@ -38,7 +38,7 @@ func exitCode(err error) int {
 	case errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrBusy):
 		return 4
 	case errors.As(err, &refusal), errors.As(err, &unreplayable), isAny(err, state.ErrState, state.ErrInsecure, state.ErrCorrupt, state.ErrConflict,
-		state.ErrMismatch, state.ErrUnsupported, patchobject.ErrCorrupt):
+		state.ErrMismatch, state.ErrHook, state.ErrUnsupported, patchobject.ErrCorrupt):
 		return 5
 	default:
 		return 1

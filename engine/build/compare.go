@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"debug/elf"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -41,13 +42,18 @@ func (r *runner) compile(ctx context.Context, targets []target) (map[*Unit]objec
 			units = append(units, u)
 		}
 	}
+	include, err := r.writeHeader()
+	if err != nil {
+		return nil, err
+	}
+	flags := append(DiffFlags(), "-idirafter", include)
 	var done atomic.Int64
 	recorded := make([]string, len(units))
-	err := r.each(ctx, units, func(ctx context.Context, i int, u *Unit) (err error) {
+	err = r.each(ctx, units, func(ctx context.Context, i int, u *Unit) (err error) {
 		if recorded[i], err = u.recordedObject(ctx, made[u].recorded, r.log); err != nil {
 			return err
 		}
-		if err = u.Compile(ctx, made[u].original, r.log, DiffFlags()...); err == nil {
+		if err = u.Compile(ctx, made[u].original, r.log, flags...); err == nil {
 			r.Progress(StageCompile, int(done.Add(1)), 2*len(units))
 		}
 		return err
@@ -68,13 +74,28 @@ func (r *runner) compile(ctx context.Context, targets []target) (map[*Unit]objec
 		return nil, err
 	}
 	return made, r.each(ctx, units, func(ctx context.Context, _ int, u *Unit) error {
-		err := u.Compile(ctx, made[u].patched, r.log, DiffFlags()...)
+		err := u.Compile(ctx, made[u].patched, r.log, flags...)
 		if err != nil {
 			return fmt.Errorf("with the patches applied: %w", err)
 		}
 		r.Progress(StageCompile, int(done.Add(1)), 2*len(units))
 		return nil
 	})
+}
+
+// header is syscare.h, which patches may include.
+//
+//go:embed syscare.h
+var header []byte
+
+// writeHeader gives the directory with syscare.h. It comes last when headers
+// are looked for: a file of the program of that name goes before.
+func (r *runner) writeHeader() (dir string, err error) {
+	dir = filepath.Join(r.WorkDir, "include")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "syscare.h"), header, 0o644)
 }
 
 // each calls work for all units, Jobs at a time.

@@ -11,14 +11,19 @@ import (
 
 func (n *node) comdat() bool { return n.section.Flags&elf.SHF_GROUP != 0 }
 
-// share reports whether n is the same COMDAT as one that an earlier unit puts
-// into the patch, and makes n stand for that one.
+// shareable reports whether several units may define n: the linker keeps one.
+func (n *node) shareable() bool {
+	return n.primary != nil && (n.comdat() && n.primary.Bind != elf.STB_LOCAL || n.primary.Bind == elf.STB_WEAK)
+}
+
+// share reports whether n is the same as one that an earlier unit puts into the
+// patch, and makes n stand for that one.
 func (e *emitter) share(u *emittedUnit, n *node) (bool, error) {
-	if n.primary == nil || n.primary.Bind == elf.STB_LOCAL || !n.comdat() {
+	if !n.shareable() {
 		return false, nil
 	}
 	first, known := e.defined[n.primary.Name]
-	if !known || !first.node.comdat() {
+	if !known || !first.node.shareable() {
 		return false, nil
 	}
 	if !bytes.Equal(n.data, first.node.data) || len(n.relocs) != len(first.node.relocs) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/openeuler/syscare/engine/isa"
+	"github.com/openeuler/syscare/engine/patchobject"
 )
 
 // guardData refuses changes of what is alive in every process: existing data,
@@ -68,6 +69,9 @@ func (p *pair) selected() ([]*node, error) {
 		}
 	}
 	for _, n := range p.patched.nodes {
+		if strings.HasPrefix(n.section.Name, patchobject.HookPrefix) && n.twin == nil {
+			take(n)
+		}
 		if n.isFunction() && n.changed || n.isFunction() && n.twin == nil && n.primary != nil && n.primary.Bind != elf.STB_LOCAL && !n.comdat() {
 			take(n)
 		}

@@ -34,6 +34,8 @@ var AMD64 = &Arch{
 	JumpSize:    5,
 	JumpReach:   math.MaxInt32,
 	StubSize:    6,
+	// mov %rax, %rbx; mov $15, %eax; syscall
+	Return:      []byte{0x48, 0x89, 0xc3, 0xb8, 15, 0, 0, 0, 0x0f, 0x05},
 	FinderSize:  60,
 	entryOffset: amd64EntryOffset,
 	jump:        amd64Jump,

@@ -53,6 +53,10 @@ type Arch struct {
 	JumpReach int64
 	// StubSize is the length in bytes of a stub made by Stub.
 	StubSize int
+	// Return is code that a called function returns to: it keeps the result in a
+	// register that calls preserve and makes the system call rt_sigreturn, whose
+	// instruction ends at the end of the code.
+	Return []byte
 	// FinderSize is the length in bytes of the code made by Finder.
 	FinderSize int
 

@@ -217,6 +217,13 @@ func (obj *Object) takeSections(f *object.File) (map[int]int, error) {
 		if s.Type != elf.SHT_NOBITS && uint64(len(out.Data)) != out.Size {
 			return nil, fmt.Errorf("section %q: %d bytes in the file, %d in memory", s.Name, len(out.Data), out.Size)
 		}
+		switch kind := out.Hooks(); {
+		case kind == "":
+		case kind != PreApply && kind != PostApply && kind != PreRemove && kind != PostRemove:
+			return nil, fmt.Errorf("section %q: hooks of this kind are not known", s.Name)
+		case out.Data == nil || out.Size%8 != 0 || out.Size > maxHooks*8:
+			return nil, fmt.Errorf("section %q: not a list of up to %d hooks", s.Name, maxHooks)
+		}
 		places[s.Index] = out.Index
 		obj.Sections = append(obj.Sections, out)
 	}

@@ -28,7 +28,9 @@ import (
 //	160  u32 number of functions, u32 bytes of the build ID
 //	168  [64] build ID of the target, in binary
 //	232  u64 address and u64 bytes of its frame finder; 0 and 0 if none
-//	248  functions, then names
+//	248  u64 address and u64 bytes of its hooks; 0 and 0 if none
+//	264  u64 address and u64 bytes of their stack, likewise
+//	280  functions, then names
 //
 // and of each function:
 //
@@ -42,7 +44,7 @@ import (
 //	104  u32 offset of the name in the header, u32 bytes
 const (
 	headerMagic   = "SysCare\x02"
-	headerFixed   = 248
+	headerFixed   = 280
 	functionFixed = 112
 	stateOffset   = 8
 	sumOffset     = 16
@@ -124,6 +126,9 @@ type header struct {
 	rx, rw      span
 	code, frame span
 	finder      span
+	hooks       span
+	stack       span // of hooks
+	stray       bool // a hook that took too long may still run; not stored
 	target      object.BuildID
 	functions   []function
 }
@@ -157,8 +162,10 @@ func (h *header) encode() ([]byte, error) {
 	le.PutUint32(b[160:], uint32(len(h.functions)))
 	le.PutUint32(b[164:], uint32(len(id)))
 	copy(b[168:], id)
-	le.PutUint64(b[232:], h.finder.at)
-	le.PutUint64(b[240:], h.finder.size)
+	for i, s := range []span{h.finder, h.hooks, h.stack} {
+		le.PutUint64(b[232+16*i:], s.at)
+		le.PutUint64(b[240+16*i:], s.size)
+	}
 	names := headerFixed + functionFixed*len(h.functions)
 	for _, f := range h.functions {
 		var e [functionFixed]byte
@@ -215,10 +222,13 @@ func parseHeader(b []byte, at uint64) (*header, error) {
 	for i, s := range []*span{&h.rx, &h.rw, &h.code, &h.frame} {
 		*s = span{le.Uint64(b[96+16*i:]), le.Uint64(b[104+16*i:])}
 	}
-	h.finder = span{le.Uint64(b[232:]), le.Uint64(b[240:])}
+	for i, s := range []*span{&h.finder, &h.hooks, &h.stack} {
+		*s = span{le.Uint64(b[232+16*i:]), le.Uint64(b[240+16*i:])}
+	}
 	if h.rx.at != at || h.rx.size > maxRegion || h.rx.size < uint64(n) || h.rx.size%pageSize != 0 || h.rw.size > maxRegion ||
 		!h.rx.holds(h.code) || h.frame.size > 0 && !h.rx.holds(h.frame) ||
 		h.finder.size > 0 && (!h.rx.holds(h.finder) || h.finder.size < finderCode) ||
+		h.hooks.size > 0 && (!h.rx.holds(h.hooks) || h.hooks.size < hookTable || !h.rw.holds(h.stack) || h.stack.size < hookStack) ||
 		h.rw.size > 0 && (h.rw.at != h.rx.end() || h.rw.size%pageSize != 0) {
 		return nil, fmt.Errorf("%w: impossible addresses", errHeader)
 	}

@@ -30,6 +30,7 @@ type layout struct {
 	code           span
 	slots, stubs   map[slotKey]uint64
 	finder         span
+	hooks, stack   span
 	order          []slotKey // of both, so that the same patch has the same layout
 	rxSize, rwSize uint64
 	base           uint64
@@ -78,9 +79,18 @@ func newLayout(obj *patchobject.Object, arch *isa.Arch, header int) (*layout, er
 			return nil, err
 		}
 	}
-	l.rxSize = align(at+l.finder.size, pageSize)
+	at += l.finder.size
+	if n := l.countHooks(); n > 0 {
+		l.hooks = span{at, uint64(hookTable + n*hookEntry)}
+		at = l.hooks.end()
+	}
+	l.rxSize = align(at, pageSize)
 	at = l.rxSize
 	put(func(s patchobject.Section) bool { return s.Writable })
+	if l.hooks.size > 0 {
+		l.stack = span{align(at, pageSize), hookStack}
+		at = l.stack.end()
+	}
 	l.rwSize = align(at, pageSize) - l.rxSize
 	return l, nil
 }
@@ -139,6 +149,7 @@ func (l *layout) relocate(base uint64, res *resolver) error {
 			}
 		}
 	}
+	l.fillHooks()
 	return l.fillFinder()
 }
 

@@ -168,6 +168,9 @@ func (l *loader) bind(base uint64) ([]byte, error) {
 	}
 	h.code = span{base + l.layout.code.at, l.layout.code.size}
 	h.frame = l.layout.frames()
+	if l.layout.hooks.size > 0 {
+		h.hooks, h.stack = span{base + l.layout.hooks.at, l.layout.hooks.size}, span{base + l.layout.stack.at, l.layout.stack.size}
+	}
 	if l.layout.finder.size > 0 {
 		h.finder = span{base + l.layout.finder.at, l.layout.finder.size}
 	}
@@ -193,8 +196,12 @@ func (l *loader) fill() error {
 	if err := l.mem.write(l.layout.image[first:l.layout.rxSize], l.head.rx.at+first); err != nil {
 		return err
 	}
-	if l.head.rw.size > 0 {
-		return l.mem.write(l.layout.image[l.layout.rxSize:], l.head.rw.at)
+	end := l.layout.rxSize + l.layout.rwSize
+	if l.layout.stack.size > 0 {
+		end = l.layout.stack.at // a hook may still run on it
+	}
+	if end > l.layout.rxSize {
+		return l.mem.write(l.layout.image[l.layout.rxSize:end], l.head.rw.at)
 	}
 	return nil
 }
@@ -284,8 +291,12 @@ func unmapRegions(r *remote, rx, rw span) error {
 	return errors.Join(err, r.unmap(rx.at, rx.size))
 }
 
-// discard unmaps a region that no jump ever led to.
+// discard unmaps a region that no jump ever led to, unless one of its hooks may
+// still run.
 func (s *session) discard(ctx context.Context, h *header) error {
+	if h.stray {
+		return h.setState(s.mem, Removed)
+	}
 	if err := h.setState(s.mem, Loading); err != nil {
 		return err
 	}

@@ -69,6 +69,13 @@ func xstate(tid int) ([]byte, error) {
 	return buf[:iov.Len], err
 }
 
+func setXstate(tid int, state []byte) error {
+	iov := unix.Iovec{Base: &state[0], Len: uint64(len(state))}
+	err := ptrace(unix.PTRACE_SETREGSET, tid, ntX86XState, uintptr(unsafe.Pointer(&iov)))
+	runtime.KeepAlive(state)
+	return err
+}
+
 // queued reports whether any signal, blocked or not, waits in the queue of the
 // thread or of its process.
 func queued(tid int) bool {

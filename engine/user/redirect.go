@@ -117,10 +117,15 @@ func (w *switcher) attempt() error {
 		checked, written := stopped, stopped
 		if err == nil {
 			err = w.settle(t)
+			if err == nil {
+				err = w.before(t)
+			}
 			checked = time.Now()
 		}
 		if err == nil {
-			err = w.write()
+			if err = w.write(); err == nil {
+				w.afterwards(t)
+			}
 			written = time.Now()
 		}
 		threads := t.count()

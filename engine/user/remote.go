@@ -229,7 +229,7 @@ func (r *remote) enter() error {
 		return fmt.Errorf("extended state of thread %d: %w", tid, err)
 	}
 	regs := resumed(r.th.regs, r.tracer.cutShort(r.th))
-	if r.frame, err = newSigframe(regs, r.mask, state); err != nil {
+	if r.frame, err = newSigframe(regs, r.mask, state, regs.Rsp-redZone); err != nil {
 		return err
 	}
 	maps, err := r.maps.read()

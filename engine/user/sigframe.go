@@ -48,9 +48,9 @@ func gregs(r *unix.PtraceRegs) []uint64 {
 		r.Rdx, r.Rax, r.Rcx, r.Rsp, r.Rip, r.Eflags}
 }
 
-// newSigframe builds the frame below the red zone of the thread's stack.
-// regs are those to go on with, see resumed.
-func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte) (sigframe, error) {
+// newSigframe builds the frame below the address top. regs are those to go on
+// with, see resumed.
+func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte, top uint64) (sigframe, error) {
 	if len(state) < xstateHeaderEnd {
 		return sigframe{}, errors.New("processor without XSAVE is not supported")
 	}
@@ -60,7 +60,7 @@ func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte) (sigframe, err
 		state = state[:min(len(state), tileConfig-56)]
 		features &^= tileBits
 	}
-	fp := (regs.Rsp - redZone - uint64(len(state)) - 4) &^ 63
+	fp := (top - uint64(len(state)) - 4) &^ 63
 	uc := (fp - ucSize - siginfoSize) &^ 15
 	le := binary.LittleEndian
 	b := make([]byte, fp-uc+uint64(len(state))+4)

@@ -80,6 +80,7 @@ func translate(err error) error {
 		{isA[user.ErrUnresolved](err), state.ErrMismatch},
 		{errors.Is(err, user.ErrNoTarget), state.ErrMismatch},
 		{isA[user.ErrConflict](err), state.ErrConflict},
+		{isA[user.ErrHook](err), state.ErrHook},
 	} {
 		if known.is {
 			return fmt.Errorf("%w: %w", known.kind, err)

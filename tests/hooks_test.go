@@ -1,0 +1,89 @@
+package tests
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// hooksProgram compiles the server and makes the patch object of its fix.
+func hooksProgram(t *testing.T, hook string) (program, object string) {
+	t.Helper()
+	dir := t.TempDir()
+	compile := func(output string, args ...string) string {
+		path := filepath.Join(dir, output)
+		tool(t, "gcc", append([]string{"-O2", "-g", "-pthread", "-I../engine/build", "testdata/hooks.c", "-DHOOK=" + hook, "-o", path}, args...)...)
+		return path
+	}
+	program, object = compile("hooks", "-Wl,--build-id"), filepath.Join(dir, "patch.o")
+	sections := []string{"-ffunction-sections", "-fdata-sections", "-c"}
+	must(t, "diff", "--original", compile("original.o", sections...), "--patched", compile("patched.o", append(sections, "-DPATCHED")...),
+		"--debuginfo", program, "--output", object)
+	return program, object
+}
+
+func TestHooksAndShadowData(t *testing.T) {
+	program, object := hooksProgram(t, "0")
+	l := startLive(t, program)
+	text := textOf(t, l.pid, program)
+	require.Equal(t, "19", l.ask("withdraw 1"))
+	for range 10 {
+		must(t, "apply", "--object", object, "--pid", l.pid)
+		require.Equal(t, "12", l.ask("events"), "before and after switching on")
+		must(t, "remove", "--object", object, "--pid", l.pid)
+		require.Equal(t, "34", l.ask("events"), "before and after switching off")
+		require.Equal(t, text, textOf(t, l.pid, program))
+	}
+	must(t, "apply", "--object", object, "--pid", l.pid)
+	require.Equal(t, "18001", l.ask("withdraw 1"))
+	require.Equal(t, "29001", l.ask("withdraw 2"))
+	require.Equal(t, "17002", l.ask("withdraw 1"), "each account has a counter of its own")
+	require.Equal(t, "0", l.ask("wrong"), "no thread lost a register")
+}
+
+// A hook that refuses, crashes or does not end leaves the process as it was.
+func TestHooksThatFail(t *testing.T) {
+	for _, row := range []struct{ hook, says string }{
+		{"1", "pre_apply hook refused: it returned 7"},
+		{"2", "pre_apply hook failed with signal 11"},
+		{"3", "pre_apply hook takes longer than 200ms"},
+	} {
+		t.Run(row.says, func(t *testing.T) {
+			program, object := hooksProgram(t, row.hook)
+			l := startLive(t, program)
+			text := textOf(t, l.pid, program)
+			for range 3 {
+				r := syscare(t, "apply", "--object", object, "--pid", l.pid)
+				require.Equal(t, 5, r.code, r.stderr)
+				require.Contains(t, r.stderr, row.says)
+				require.Equal(t, text, textOf(t, l.pid, program))
+				if row.hook == "3" { // it goes on and finds back by itself
+					require.Eventually(t, func() bool { return l.number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond)
+				}
+			}
+			require.Equal(t, "9", l.ask("withdraw 0"))
+			require.Equal(t, "0", l.ask("wrong"))
+			before := l.number("rounds")
+			require.Eventually(t, func() bool { return l.number("rounds") > before }, 5*time.Second, 10*time.Millisecond)
+		})
+	}
+}
+
+// Whoever dies while a hook runs leaves a process that goes on.
+func TestKilledDuringAHook(t *testing.T) {
+	program, object := hooksProgram(t, "3")
+	l := startLive(t, program)
+	text := textOf(t, l.pid, program)
+	for range 3 {
+		cmd := command(t, "apply", "--object", object, "--pid", l.pid)
+		require.NoError(t, cmd.Start())
+		time.Sleep(100 * time.Millisecond)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait())
+		require.Eventually(t, func() bool { return l.number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond, "the hook comes to its end")
+		require.Equal(t, text, textOf(t, l.pid, program))
+		require.Equal(t, "0", l.ask("wrong"))
+	}
+}

@@ -36,7 +36,11 @@ type live struct {
 
 func startLive(t *testing.T, program string) *live {
 	t.Helper()
-	cmd := exec.Command(program)
+	return startCommand(t, exec.Command(program))
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *live {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()

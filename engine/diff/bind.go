@@ -35,11 +35,14 @@ func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix stri
 	b := patchobject.Bind{
 		Kind: patchobject.BindTarget, Name: name, Type: symbolKind(s.Type), Address: object.Address(s.Value), Size: s.Size,
 	}
-	switch s.Type {
-	case elf.STT_TLS:
+	if s.Type == elf.STT_TLS {
 		b.Kind = patchobject.BindTLS
-	case elf.STT_GNU_IFUNC:
-		return nil, u.refuse(name, "the patch refers to it, and it is chosen when the program is loaded (ifunc): not supported")
+	} else {
+		b.Indirect = s.Type == elf.STT_GNU_IFUNC
+		// The old entry of a replaced function is that of this very target.
+		if b.Preemptible = suffix == "" && e.target.preemptible(s); b.Preemptible {
+			b.Name, b.Version = s.Name, s.Version
+		}
 	}
 	if known := e.places[b]; known != nil {
 		return known, nil
@@ -53,7 +56,7 @@ func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix stri
 // lookUp finds the symbol of the original object in the target.
 func (e *emitter) lookUp(u *emittedUnit, s *object.Symbol) (*object.Symbol, error) {
 	if s.Bind != elf.STB_LOCAL {
-		found := e.target.globals[s.Name]
+		found := e.target.global(s)
 		if found == nil {
 			return nil, u.refuse(s.Name, "the target has no such symbol: it was linked out, or built from other sources")
 		}

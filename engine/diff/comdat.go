@@ -22,7 +22,7 @@ func (e *emitter) share(u *emittedUnit, n *node) (bool, error) {
 	if !n.shareable() {
 		return false, nil
 	}
-	first, known := e.defined[n.primary.Name]
+	first, known := e.defined[n.primary.FullName()]
 	if !known || !first.node.shareable() {
 		return false, nil
 	}
@@ -36,7 +36,7 @@ func (e *emitter) share(u *emittedUnit, n *node) (bool, error) {
 // elsewhere reports whether n, a COMDAT that is new in its unit, is in the
 // target already: from another unit, which it shares its state with.
 func (p *pair) elsewhere(n *node) bool {
-	return n.comdat() && n.primary != nil && n.primary.Bind != elf.STB_LOCAL && p.target.globals[n.primary.Name] != nil
+	return n.comdat() && n.primary != nil && n.primary.Bind != elf.STB_LOCAL && p.target.global(n.primary) != nil
 }
 
 // existing is the node by which a node that is not new is found in the target.

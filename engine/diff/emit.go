@@ -133,10 +133,10 @@ func (e *emitter) place(u *emittedUnit, n *node) error {
 			n.newName = added.Name
 		}
 		if symbol.Bind != elf.STB_LOCAL {
-			if previous, dup := e.defined[symbol.Name]; dup {
+			if previous, dup := e.defined[symbol.FullName()]; dup {
 				return u.refuse(symbol.Name, "it is also defined in %s", previous.unit.source)
 			}
-			e.defined[symbol.Name] = definition{u, n}
+			e.defined[symbol.FullName()] = definition{u, n}
 		}
 	}
 	if e.bases[out] == nil {
@@ -171,6 +171,14 @@ func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.R
 		return e.resolveOutside(u, n, typ, r, branch)
 	}
 	switch {
+	case r.Symbol.Type == elf.STT_GNU_IFUNC:
+		// Its place is that of the function that chooses.
+		found, err := e.lookUp(u, r.Symbol)
+		if err != nil {
+			return nil, 0, err
+		}
+		symbol, err := e.bindSymbol(u, found, r.Symbol.Name, "")
+		return symbol, r.Addend, err
 	case to.node.kind == kindPool:
 		symbol, offset, err := e.poolSymbol(to.node, typ, r)
 		if err != nil {
@@ -198,7 +206,7 @@ func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.R
 // in another unit of the patch, something in the target, or in a library.
 func (e *emitter) resolveOutside(u *emittedUnit, n *node, typ isa.RelocType, r object.Reloc, branch bool) (*object.BuildSymbol, int64, error) {
 	name := r.Symbol.Name
-	if d, ok := e.defined[name]; ok {
+	if d, ok := e.defined[r.Symbol.FullName()]; ok {
 		start := place{node: d.node, offset: int64(d.node.primary.Value) + r.Addend}
 		if d.node.isFunction() && d.node.twin != nil && !branch && u.entersFunction(n, typ, start) {
 			symbol, err := e.bindExisting(d.unit, d.node.twin, patchobject.TargetSuffix)
@@ -206,18 +214,28 @@ func (e *emitter) resolveOutside(u *emittedUnit, n *node, typ isa.RelocType, r o
 		}
 		return e.bases[d.unit.sections[d.node]], start.offset, nil
 	}
-	if s := e.target.globals[name]; s != nil {
+	if s := e.target.global(r.Symbol); s != nil {
 		symbol, err := e.bindSymbol(u, s, name, "")
 		return symbol, r.Addend, err
 	}
-	bind := patchobject.Bind{Symbol: name, Kind: patchobject.BindDynamic, Name: name, Type: patchobject.Untyped, Weak: r.Symbol.Bind == elf.STB_WEAK}
-	if s := e.target.imports[name]; s != nil {
-		bind.Version, bind.Type = s.Version, symbolKind(s.Type)
-		if s.Type == elf.STT_TLS {
-			return nil, 0, u.refuse(n.name, "it uses the thread-local variable %q of a library: not supported", name)
+	bind := patchobject.Bind{
+		Symbol: r.Symbol.FullName(), Kind: patchobject.BindDynamic, Name: name, Version: r.Symbol.Version,
+		Type: patchobject.Untyped, Weak: r.Symbol.Bind == elf.STB_WEAK,
+	}
+	s := e.target.imports[name]
+	if s != nil {
+		bind.Type = symbolKind(s.Type)
+		if bind.Version == "" {
+			bind.Version = s.Version
 		}
 	}
-	if typ.Kind == isa.SlotTLS || typ.Kind == isa.ThreadOffset {
+	switch typ.Kind {
+	case isa.SlotTLS, isa.SlotModule:
+		if s == nil {
+			return nil, 0, u.refuse(n.name, "it uses the thread-local variable %q, which the target does not know yet", name)
+		}
+		bind.Kind = patchobject.BindDynamicTLS
+	case isa.ThreadOffset, isa.ModuleOffset, isa.SlotModuleBase:
 		return nil, 0, u.refuse(n.name, "it uses the thread-local variable %q, which is not in the target", name)
 	}
 	return e.bind(bind), r.Addend, nil

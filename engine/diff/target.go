@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
 )
@@ -12,7 +13,7 @@ import (
 // target is the symbol table of the target ELF, arranged for look-ups.
 type target struct {
 	file    *object.File
-	globals map[string]*object.Symbol           // defined
+	globals map[string]*object.Symbol           // defined, by name and by name with version
 	imports map[string]*object.Symbol           // undefined, with the version wanted
 	locals  map[int]map[string][]*object.Symbol // by index of the STT_FILE symbol
 	files   map[string][]int                    // indices of STT_FILE symbols by name
@@ -52,7 +53,11 @@ func newTarget(f *object.File) (*target, error) {
 			}
 			group[s.Name] = append(group[s.Name], s)
 		default:
-			t.globals[s.Name] = s
+			// Without a version the default one is meant, as with "@@".
+			if t.globals[s.Name] == nil || s.Version == "" || strings.Contains(s.FullName(), "@@") {
+				t.globals[s.Name] = s
+			}
+			t.globals[s.FullName()] = s
 		}
 	}
 	for _, s := range f.Dynamic {
@@ -69,6 +74,25 @@ func newTarget(f *object.File) (*target, error) {
 		}
 	}
 	return t, nil
+}
+
+// global finds a global symbol of an object in the target: under its name with
+// its version, else under its name.
+func (t *target) global(s *object.Symbol) *object.Symbol {
+	if found := t.globals[s.FullName()]; found != nil {
+		return found
+	}
+	if s.Version != "" {
+		return nil
+	}
+	return t.globals[s.Name]
+}
+
+// preemptible reports whether another object's definition may stand in the
+// place of s: the target looks like a shared library, and linking left s as
+// others can see it.
+func (t *target) preemptible(s *object.Symbol) bool {
+	return t.file.Type == elf.ET_DYN && t.file.Section(".interp") == nil && s.Bind != elf.STB_LOCAL && s.Visibility == elf.STV_DEFAULT
 }
 
 // padding is how many bytes behind a function of that address and size belong

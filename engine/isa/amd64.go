@@ -30,10 +30,15 @@ var AMD64 = &Arch{
 		uint32(elf.R_X86_64_REX_GOTPCRELX): {Name: "R_X86_64_REX_GOTPCRELX", Kind: SlotRelative, Size: 4, Signed: true, Before: 3, After: 4},
 		uint32(elf.R_X86_64_GOTTPOFF):      {Name: "R_X86_64_GOTTPOFF", Kind: SlotTLS, Size: 4, Signed: true, Before: 3, After: 4},
 		uint32(elf.R_X86_64_TPOFF32):       {Name: "R_X86_64_TPOFF32", Kind: ThreadOffset, Size: 4, Signed: true, After: 4},
+		// The sequences that linkers rewrite reach over the call behind them.
+		uint32(elf.R_X86_64_TLSGD):    {Name: "R_X86_64_TLSGD", Kind: SlotModule, Size: 4, Signed: true, Before: 4, After: 13},
+		uint32(elf.R_X86_64_TLSLD):    {Name: "R_X86_64_TLSLD", Kind: SlotModuleBase, Size: 4, Signed: true, Before: 3, After: 10},
+		uint32(elf.R_X86_64_DTPOFF32): {Name: "R_X86_64_DTPOFF32", Kind: ModuleOffset, Size: 4, Signed: true, After: 4},
+		uint32(elf.R_X86_64_DTPOFF64): {Name: "R_X86_64_DTPOFF64", Kind: ModuleOffset, Size: 8, Signed: true, After: 8},
 	},
-	JumpSize:    5,
-	JumpReach:   math.MaxInt32,
-	StubSize:    6,
+	JumpSize:  5,
+	JumpReach: math.MaxInt32,
+	StubSize:  6,
 	// mov %rax, %rbx; mov $15, %eax; syscall
 	Return:      []byte{0x48, 0x89, 0xc3, 0xb8, 15, 0, 0, 0, 0x0f, 0x05},
 	FinderSize:  60,

@@ -68,7 +68,7 @@ func TestStoredValuesFit(t *testing.T) {
 }
 
 func TestUnknownRelocationsDoNotExist(t *testing.T) {
-	for _, typ := range []elf.R_X86_64{elf.R_X86_64_TLSGD, elf.R_X86_64_GOTOFF64, elf.R_X86_64_PC8, 200} {
+	for _, typ := range []elf.R_X86_64{elf.R_X86_64_GOTPC32_TLSDESC, elf.R_X86_64_GOTOFF64, elf.R_X86_64_PC8, 200} {
 		_, err := AMD64.Reloc(uint32(typ))
 		require.ErrorIs(t, err, ErrUnsupported)
 	}

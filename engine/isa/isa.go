@@ -21,12 +21,15 @@ var ErrRange = errors.New("out of range")
 type RelocKind int
 
 const (
-	Absolute     RelocKind = iota + 1 // S + A
-	Relative                          // S + A - P
-	Branch                            // S + A - P; S may be a stub that jumps to the symbol
-	SlotRelative                      // G + A - P; the slot holds S
-	SlotTLS                           // G + A - P; the slot holds T
-	ThreadOffset                      // T + A
+	Absolute       RelocKind = iota + 1 // S + A
+	Relative                            // S + A - P
+	Branch                              // S + A - P; S may be a stub that jumps to the symbol
+	SlotRelative                        // G + A - P; the slot holds S
+	SlotTLS                             // G + A - P; the slot holds T
+	ThreadOffset                        // T + A
+	SlotModule                          // G + A - P; two slots hold S's TLS module and its offset there
+	SlotModuleBase                      // G + A - P; two slots hold the TLS module of the target and 0
+	ModuleOffset                        // S's offset in the block of its TLS module, + A
 )
 
 // RelocType describes one relocation type of a processor.

@@ -306,6 +306,19 @@ func (f *File) addDynamicVersions() {
 	}
 }
 
+// DynamicStrings returns the values of a tag of the dynamic section that are
+// strings, DT_NEEDED for example; none if the file has no such section.
+func (f *File) DynamicStrings(tag elf.DynTag) (values []string, err error) {
+	defer guard(&err)
+	return f.raw.DynString(tag)
+}
+
+// DynamicValues returns the other values of a tag of the dynamic section.
+func (f *File) DynamicValues(tag elf.DynTag) (values []uint64, err error) {
+	defer guard(&err)
+	return f.raw.DynValue(tag)
+}
+
 // Relocs returns the relocations that apply to section target of an ET_REL
 // file, in the file's order. Only RELA is known: SHT_REL is an error.
 func (f *File) Relocs(target *Section) (relocs []Reloc, err error) {

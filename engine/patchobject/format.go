@@ -80,6 +80,9 @@ const (
 	// is its offset in the target's TLS segment. It is only used by
 	// thread-local relocations.
 	BindTLS BindKind = "tls"
+	// BindDynamicTLS is a thread-local variable of another object, which the
+	// target's own GOT tells the place of.
+	BindDynamicTLS BindKind = "dynamic-tls"
 )
 
 // SymbolKind says what a bind names.
@@ -103,4 +106,10 @@ type Bind struct {
 	Weak    bool           `json:"weak,omitempty"` // dynamic: zero if nobody defines it
 	Address object.Address `json:"address,omitempty"`
 	Size    uint64         `json:"size,omitempty"` // bytes, 0 if unknown
+	// Preemptible says of a BindTarget that the target is a shared library and
+	// exports it, so that another object's definition may stand in its place.
+	Preemptible bool `json:"preemptible,omitempty"`
+	// Indirect says of a BindTarget that Address is that of the function which
+	// chooses the implementation (STT_GNU_IFUNC).
+	Indirect bool `json:"indirect,omitempty"`
 }

@@ -170,7 +170,7 @@ func checkInfo(info Info) error {
 
 func checkBind(b Bind) error {
 	switch b.Kind {
-	case BindTarget, BindDynamic, BindTLS:
+	case BindTarget, BindDynamic, BindTLS, BindDynamicTLS:
 	default:
 		return fmt.Errorf("bind %q: kind %q is unknown", b.Symbol, b.Kind)
 	}
@@ -178,6 +178,9 @@ func checkBind(b Bind) error {
 	case Func, Data, Untyped:
 	default:
 		return fmt.Errorf("bind %q: type %q is unknown", b.Symbol, b.Type)
+	}
+	if b.Kind != BindTarget && (b.Preemptible || b.Indirect) {
+		return fmt.Errorf("bind %q: only what is in the target is preemptible or indirect", b.Symbol)
 	}
 	if b.Symbol == "" || b.Name == "" {
 		return errors.New("a bind has no name")

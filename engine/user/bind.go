@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 
+	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
 )
 
@@ -17,6 +18,10 @@ type resolver struct {
 	binds   map[string]patchobject.Bind
 	own     *module
 	modules []*module // in look-up order; nil before the first look-up
+	scope   int       // how many of them the target's symbols are looked up in
+	// invoke calls a function of the process without arguments.
+	invoke func(at uint64) (uint64, error)
+	chosen map[uint64]uint64 // by address of the choosing function
 }
 
 func (r *resolver) close() {
@@ -28,10 +33,11 @@ func (r *resolver) close() {
 	}
 }
 
-// ready opens the target's file if any bind needs its dynamic symbols.
+// ready opens the target's file if any bind needs its dynamic symbols or its
+// table of addresses.
 func (r *resolver) ready() error {
 	for _, b := range r.binds {
-		if b.Kind == patchobject.BindDynamic {
+		if b.Kind != patchobject.BindTarget || b.Preemptible || b.Indirect {
 			var err error
 			r.own, err = openModule(r.proc, r.target)
 			return err
@@ -41,21 +47,6 @@ func (r *resolver) ready() error {
 }
 
 func (r *resolver) program() bool { return r.target.bias+r.target.entry == r.entry }
-
-// tls is the offset of an existing thread-local variable from the thread
-// pointer. The program's TLS block ends there, aligned: variant II of "ELF
-// Handling For Thread-Local Storage", section 3.4.6.
-func (r *resolver) tls(symbol string) (int64, error) {
-	b, ok := r.binds[symbol]
-	if !ok || b.Kind != patchobject.BindTLS {
-		return 0, ErrUnresolved{Symbol: symbol, Reason: "not a thread-local variable of the target"}
-	}
-	segment, ok := r.target.segment(elf.PT_TLS)
-	if !ok || !r.program() {
-		return 0, ErrUnresolved{Symbol: symbol, Reason: "only thread-local variables of the program itself have a fixed place"}
-	}
-	return int64(b.Address) - int64(align(segment.Memsz, max(segment.Align, 1))), nil
-}
 
 // callSlot is the target's own slot through which it calls the function.
 func (r *resolver) callSlot(symbol string) (uint64, bool) {
@@ -78,8 +69,8 @@ func (r *resolver) address(symbol string) (uint64, error) {
 	}
 	switch b.Kind {
 	case patchobject.BindTarget:
-		return r.target.bias + uint64(b.Address), nil
-	case patchobject.BindTLS:
+		return r.targetAddress(b)
+	case patchobject.BindTLS, patchobject.BindDynamicTLS:
 		return 0, ErrUnresolved{Symbol: symbol, Reason: "a thread-local variable has no single address"}
 	}
 	if slot, ok := r.own.globals[b.Name]; ok {
@@ -93,41 +84,70 @@ func (r *resolver) address(symbol string) (uint64, error) {
 	return r.lookUp(b)
 }
 
-func (r *resolver) loadModules() error {
-	if r.modules != nil {
-		return nil
-	}
-	program := r.target
-	for _, img := range r.all {
-		if img.bias+img.entry == r.entry {
-			program = img
+// targetAddress is the address of what the target defines itself.
+func (r *resolver) targetAddress(b patchobject.Bind) (uint64, error) {
+	at := r.target.bias + uint64(b.Address)
+	if b.Preemptible && !r.program() && !r.own.symbolic && r.own.exports(b.Name, b.Version) {
+		for _, slots := range []map[string]uint64{r.own.globals, r.own.plt} {
+			if value, err := r.bound(r.own, slots[b.Name]); err != nil || value != 0 {
+				return value, err
+			}
 		}
+		if err := r.loadModules(); err != nil {
+			return 0, err
+		}
+		return r.lookUp(b)
 	}
-	order, err := linkMap(r.mem, r.all, program)
+	if !b.Indirect {
+		return at, nil
+	}
+	if value, err := r.bound(r.own, r.own.indirect[uint64(b.Address)]); err != nil || value != 0 {
+		return value, err
+	}
+	return r.choose(at)
+}
+
+// bound is what a slot of the module holds, 0 if there is no slot or it is not
+// bound: then it leads back into the module's own procedure linkage table.
+func (r *resolver) bound(m *module, slot uint64) (uint64, error) {
+	if slot == 0 {
+		return 0, nil
+	}
+	value, err := r.mem.word(slot)
+	if err != nil || m.linkage(value) {
+		return 0, err
+	}
+	return value, nil
+}
+
+// choose runs the function that chooses the implementation of an indirect one.
+func (r *resolver) choose(at uint64) (uint64, error) {
+	if value, known := r.chosen[at]; known {
+		return value, nil
+	}
+	value, err := r.invoke(at)
 	if err != nil {
-		return fmt.Errorf("list of loaded objects: %w", err)
+		return 0, fmt.Errorf("choose an implementation: %w", err)
 	}
-	for _, img := range order {
-		m, err := openModule(r.proc, img)
-		if err != nil {
-			return err
-		}
-		r.modules = append(r.modules, m)
+	if value == 0 {
+		return 0, ErrUnresolved{Symbol: fmt.Sprintf("%#x", at), Reason: "the process chose no implementation of an indirect function"}
 	}
-	return nil
+	if r.chosen == nil {
+		r.chosen = map[uint64]uint64{}
+	}
+	r.chosen[at] = value
+	return value, nil
 }
 
 // lookUp does what the dynamic linker does: the first definition in order
 // wins. An executable's undefined function with a value is its canonical
 // address, its own PLT entry, for all the process: gABI AMD64 supplement,
-// "Function Addresses".
+// "Function Addresses". What is in no object that the target depends on may be
+// in one that was loaded otherwise, if only one defines it.
 func (r *resolver) lookUp(b patchobject.Bind) (uint64, error) {
-	for i, m := range r.modules {
+	for i, m := range r.modules[:r.scope] {
 		if s := m.define(b.Name, b.Version); s != nil {
-			if s.Type == elf.STT_GNU_IFUNC {
-				return r.boundElsewhere(b)
-			}
-			return m.bias + s.Value, nil
+			return r.definition(m, s, b)
 		}
 		if i > 0 {
 			continue
@@ -141,29 +161,42 @@ func (r *resolver) lookUp(b patchobject.Bind) (uint64, error) {
 	if b.Weak {
 		return 0, nil
 	}
-	return 0, ErrUnresolved{Symbol: full(b), Reason: "no loaded object defines it"}
-}
-
-// boundElsewhere finds what the dynamic linker chose for an indirect function:
-// only a slot that it has filled tells.
-func (r *resolver) boundElsewhere(b patchobject.Bind) (uint64, error) {
-	for _, m := range r.modules {
-		for _, slots := range []map[string]uint64{m.globals, m.plt} {
-			slot, ok := slots[b.Name]
-			if !ok {
-				continue
-			}
-			value, err := r.mem.word(slot)
+	var found []uint64
+	for _, m := range r.modules[r.scope:] {
+		if s := m.define(b.Name, b.Version); s != nil {
+			value, err := r.definition(m, s, b)
 			if err != nil {
 				return 0, err
 			}
-			// An unbound PLT slot points back into its own module.
-			if value != 0 && (value < m.lo || value >= m.hi) {
-				return value, nil
+			found = append(found, value)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return 0, ErrUnresolved{Symbol: full(b), Reason: "no loaded object defines it"}
+	case 1:
+		return found[0], nil
+	}
+	return 0, ErrUnresolved{Symbol: full(b), Reason: "several loaded objects define it, and the target depends on none of them"}
+}
+
+// definition is the address of s in m. For an indirect function that is what
+// the dynamic linker chose, or would.
+func (r *resolver) definition(m *module, s *object.Symbol, b patchobject.Bind) (uint64, error) {
+	if s.Type != elf.STT_GNU_IFUNC {
+		return m.bias + s.Value, nil
+	}
+	for _, other := range r.modules {
+		if d := other.define(b.Name, b.Version); d != nil && other != m {
+			continue // its slots may lead to its own definition
+		}
+		for _, slots := range []map[string]uint64{other.globals, other.plt} {
+			if value, err := r.bound(other, slots[b.Name]); err != nil || value != 0 {
+				return value, err
 			}
 		}
 	}
-	return 0, ErrUnresolved{Symbol: full(b), Reason: "it is an indirect function (STT_GNU_IFUNC) that nothing in the process has bound yet"}
+	return r.choose(m.bias + s.Value)
 }
 
 func full(b patchobject.Bind) string {

@@ -16,7 +16,15 @@ type slotKey struct {
 	bind    string
 	section int
 	value   uint64
-	tls     bool
+	kind    isa.RelocKind // of slots for thread-local variables, else 0
+}
+
+// slots is how many entries the key takes.
+func (k slotKey) slots() uint64 {
+	if k.kind == isa.SlotModule || k.kind == isa.SlotModuleBase {
+		return 2
+	}
+	return 1
 }
 
 const slotSize, stubRoom = 8, 8
@@ -70,7 +78,7 @@ func newLayout(obj *patchobject.Object, arch *isa.Arch, header int) (*layout, er
 	at = align(at, slotSize)
 	for _, k := range l.order {
 		l.slots[k] = at
-		at += slotSize
+		at += slotSize * k.slots()
 	}
 	l.finder.at = at
 	if frames := l.section(".eh_frame"); frames != nil {
@@ -104,7 +112,7 @@ func (l *layout) collect() error {
 				return fmt.Errorf("section %q: %w", s.Name, err)
 			}
 			k := keyOf(r, typ)
-			slot := typ.Kind == isa.SlotRelative || typ.Kind == isa.SlotTLS
+			slot := typ.Kind == isa.SlotRelative || k.kind != 0
 			stub := !slot && r.Bind != "" && l.branches(s, r, typ)
 			if _, known := l.slots[k]; (slot || stub) && !known {
 				l.slots[k] = 0
@@ -123,7 +131,13 @@ func (l *layout) branches(s patchobject.Section, r patchobject.Reloc, typ isa.Re
 }
 
 func keyOf(r patchobject.Reloc, typ isa.RelocType) slotKey {
-	k := slotKey{bind: r.Bind, tls: typ.Kind == isa.SlotTLS}
+	switch typ.Kind {
+	case isa.SlotModuleBase:
+		return slotKey{kind: typ.Kind}
+	case isa.SlotTLS, isa.SlotModule:
+		return slotKey{bind: r.Bind, kind: typ.Kind}
+	}
+	k := slotKey{bind: r.Bind}
 	if r.Bind == "" {
 		k.section, k.value = r.Section, r.Value
 	}
@@ -157,15 +171,21 @@ func (l *layout) apply(s patchobject.Section, data []byte, r patchobject.Reloc, 
 	place := l.base + l.sections[s.Index] + r.Offset
 	branches := l.branches(s, r, typ)
 	switch typ.Kind {
-	case isa.ThreadOffset, isa.SlotTLS:
-		offset, err := res.tls(r.Bind)
+	case isa.ThreadOffset, isa.ModuleOffset:
+		find := res.threadOffset
+		if typ.Kind == isa.ModuleOffset {
+			find = res.moduleOffset
+		}
+		offset, err := find(r.Bind)
 		if err != nil {
 			return err
 		}
-		if typ.Kind == isa.ThreadOffset {
-			return typ.Store(data, r.Offset, offset+r.Addend)
+		return typ.Store(data, r.Offset, offset+r.Addend)
+	case isa.SlotTLS, isa.SlotModule, isa.SlotModuleBase:
+		slot, err := l.threadSlot(keyOf(r, typ), res)
+		if err != nil {
+			return err
 		}
-		slot := l.fillSlot(keyOf(r, typ), uint64(offset))
 		return typ.Store(data, r.Offset, int64(slot)+r.Addend-int64(place))
 	case isa.SlotRelative:
 		slot, err := l.slotFor(r, typ, branches, res)
@@ -213,6 +233,21 @@ func (l *layout) slotFor(r patchobject.Reloc, typ isa.RelocType, branches bool, 
 		return 0, err
 	}
 	return l.fillSlot(keyOf(r, typ), to), nil
+}
+
+// threadSlot is the address of the slots for a thread-local variable.
+func (l *layout) threadSlot(k slotKey, res *resolver) (uint64, error) {
+	switch k.kind {
+	case isa.SlotTLS:
+		offset, err := res.threadOffset(k.bind)
+		return l.fillSlot(k, uint64(offset)), err
+	case isa.SlotModule:
+		module, offset, err := res.modulePlace(k.bind)
+		binary.LittleEndian.PutUint64(l.image[l.slots[k]+slotSize:], offset)
+		return l.fillSlot(k, module), err
+	}
+	module, err := res.ownModule()
+	return l.fillSlot(k, module), err
 }
 
 func (l *layout) fillSlot(k slotKey, value uint64) uint64 {

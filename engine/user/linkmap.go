@@ -16,9 +16,22 @@ type module struct {
 	image
 	file    *object.File
 	byName  map[string][]*object.Symbol
-	hidden  []bool // by symbol index: an old version, not for new references
-	globals map[string]uint64
-	plt     map[string]uint64
+	hidden  []bool            // by symbol index: an old version, not for new references
+	globals map[string]uint64 // slots with addresses
+	plt     map[string]uint64 // slots for calls
+
+	threadModules map[string]uint64 // pairs of slots: TLS module and offset there
+	threadOffsets map[string]uint64 // slots with offsets from the thread pointer
+	ownModule     uint64            // slot with the module's own TLS module, 0 if none
+	threadBase    struct {          // a slot with the place of a variable of its own, and the variable's offset
+		slot   uint64
+		offset int64
+	}
+	indirect map[uint64]uint64 // slots by the link-time address of the function that chooses
+
+	needed   []string
+	soname   string
+	symbolic bool // its own definitions come first: -Bsymbolic
 }
 
 // openModule reads the file of a mapped image.
@@ -27,7 +40,10 @@ func openModule(p Process, img image) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &module{image: img, file: f, byName: map[string][]*object.Symbol{}, globals: map[string]uint64{}, plt: map[string]uint64{}}
+	m := &module{
+		image: img, file: f, byName: map[string][]*object.Symbol{}, globals: map[string]uint64{}, plt: map[string]uint64{},
+		threadModules: map[string]uint64{}, threadOffsets: map[string]uint64{}, indirect: map[uint64]uint64{},
+	}
 	for _, s := range f.Dynamic {
 		if s.Name != "" {
 			m.byName[s.Name] = append(m.byName[s.Name], s)
@@ -37,7 +53,11 @@ func openModule(p Process, img image) (*module, error) {
 		f.Close()
 		return nil, err
 	}
-	if err := m.readSlots(); err != nil {
+	err = m.readSlots()
+	if err == nil {
+		err = m.readDynamic()
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -74,18 +94,43 @@ func (m *module) readSlots() error {
 			return err
 		}
 		for _, r := range relocs {
-			if r.Symbol == nil {
-				continue
-			}
-			switch elf.R_X86_64(r.Type) {
-			case elf.R_X86_64_GLOB_DAT:
-				m.globals[r.Symbol.Name] = m.bias + r.Offset
-			case elf.R_X86_64_JMP_SLOT:
-				m.plt[r.Symbol.Name] = m.bias + r.Offset
-			}
+			m.readSlot(r)
 		}
 	}
 	return nil
+}
+
+func (m *module) readSlot(r object.Reloc) {
+	slot, name := m.bias+r.Offset, ""
+	if r.Symbol != nil {
+		name = r.Symbol.Name
+	}
+	own := name == "" || r.Symbol.Defined()
+	switch elf.R_X86_64(r.Type) {
+	case elf.R_X86_64_GLOB_DAT:
+		m.globals[name] = slot
+	case elf.R_X86_64_JMP_SLOT:
+		m.plt[name] = slot
+	case elf.R_X86_64_IRELATIVE:
+		m.indirect[uint64(r.Addend)] = slot
+	case elf.R_X86_64_DTPMOD64:
+		if name != "" {
+			m.threadModules[name] = slot
+		}
+		if own {
+			m.ownModule = slot
+		}
+	case elf.R_X86_64_TPOFF64:
+		if name != "" {
+			m.threadOffsets[name] = slot
+		}
+		if own {
+			m.threadBase.slot, m.threadBase.offset = slot, r.Addend
+			if name != "" {
+				m.threadBase.offset += int64(r.Symbol.Value)
+			}
+		}
+	}
 }
 
 // define finds the module's definition of name, of its default version unless

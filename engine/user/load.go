@@ -57,6 +57,7 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 		return nil, nil, err
 	}
 	defer l.res.close()
+	l.res.invoke = func(at uint64) (uint64, error) { return l.invoke(ctx, at) }
 	if there != nil && there.digest == sum && there.rx.size == l.layout.rxSize && there.rw.size == l.layout.rwSize {
 		return l.reuse(there)
 	}
@@ -264,6 +265,20 @@ func (l *loader) fresh(ctx context.Context) (*header, func() error, error) {
 		return l.head, undo, nil
 	}
 	return nil, nil, ErrNoRoom{PID: l.proc.PID, Bytes: l.layout.rxSize + l.layout.rwSize, Target: l.target.buildID}
+}
+
+// invoke calls a function of the process in a borrowed thread.
+func (s *session) invoke(ctx context.Context, at uint64) (result uint64, err error) {
+	if err := s.watched(); err != nil {
+		return 0, err
+	}
+	err = s.retry(ctx, func() error {
+		return s.borrow(func(r *remote) error {
+			result, err = r.invoke(at)
+			return err
+		})
+	})
+	return result, err
 }
 
 // mapRegions maps both regions and marks them, or neither.

@@ -111,7 +111,8 @@ func Find(ctx context.Context, id object.BuildID) ([]Process, error) {
 		if errors.Is(err, os.ErrPermission) && os.Geteuid() == 0 {
 			continue // out of even root's reach, and so of any patch's
 		}
-		if err != nil && p.alive() {
+		// A process on its way out loses its memory before its state.
+		if err != nil && !gone(err) && p.alive() {
 			return nil, fmt.Errorf("process %d: %w", pid, err)
 		}
 		if has {

@@ -16,6 +16,7 @@ import (
 //
 //	mov $15, %eax; syscall     rt_sigreturn, which the tracer turns into
 //	                           another call at its entry
+//	mov %rax, %rbx             where a called function returns to
 //	mov $15, %eax; syscall     rt_sigreturn
 //	int3
 //
@@ -23,9 +24,15 @@ import (
 // thread was.
 var stub = []byte{
 	0xb8, 15, 0, 0, 0, 0x0f, 0x05,
-	0xb8, 15, 0, 0, 0, 0x0f, 0x05,
+	0x48, 0x89, 0xc3, 0xb8, 15, 0, 0, 0, 0x0f, 0x05,
 	0xcc,
 }
+
+const (
+	stubSyscall = 7  // behind the first system call
+	stubReturn  = 7  // where functions return to
+	stubEnd     = 17 // behind the second system call
+)
 
 const (
 	noSyscall   = ^uint64(0)
@@ -107,6 +114,9 @@ type remote struct {
 	mask   uint64
 	frame  sigframe
 	below  []byte // what the frame overwrites
+	room   uint64 // bytes of stack below the frame
+	state  []byte // extended state
+	used   bool   // a function may have changed the extended state
 	at     unix.PtraceRegs
 }
 
@@ -224,12 +234,11 @@ func (r *remote) enter() error {
 	if r.mask, err = sigMask(tid); err != nil {
 		return fmt.Errorf("signal mask of thread %d: %w", tid, err)
 	}
-	state, err := xstate(tid)
-	if err != nil {
+	if r.state, err = xstate(tid); err != nil {
 		return fmt.Errorf("extended state of thread %d: %w", tid, err)
 	}
 	regs := resumed(r.th.regs, r.tracer.cutShort(r.th))
-	if r.frame, err = newSigframe(regs, r.mask, state, regs.Rsp-redZone); err != nil {
+	if r.frame, err = newSigframe(regs, r.mask, r.state, regs.Rsp-redZone); err != nil {
 		return err
 	}
 	maps, err := r.maps.read()
@@ -240,6 +249,10 @@ func (r *remote) enter() error {
 	if m == nil || r.frame.uc < m.start+64 || r.frame.uc > regs.Rsp ||
 		regs.Rip+16 > r.entry.at && regs.Rip < r.entry.at+uint64(len(stub)) {
 		return errUnfit
+	}
+	r.room = r.frame.uc - m.start
+	if string(m.name) == "[stack]" {
+		r.room = maxStack // it grows
 	}
 	if r.below, err = r.mem.bytes(r.frame.uc, len(r.frame.bytes)); err != nil {
 		return err
@@ -272,6 +285,9 @@ func (r *remote) leave() error {
 		return errUnstopped{tid: tid}
 	}
 	err := setSigMask(tid, r.mask)
+	if r.used {
+		err = errors.Join(err, setXstate(tid, r.state))
+	}
 	err = errors.Join(err, setRegs(tid, &r.th.regs))
 	err = errors.Join(err, r.mem.write(r.entry.original, r.entry.at))
 	return errors.Join(err, r.mem.write(r.below, r.frame.uc))
@@ -284,7 +300,7 @@ func (r *remote) call(nr uint64, args ...uint64) (uint64, error) {
 		return 0, err
 	}
 	regs := r.at
-	regs.Orig_rax, regs.Rip = nr, r.entry.at+7
+	regs.Orig_rax, regs.Rip = nr, r.entry.at+stubSyscall
 	regs.Rax = ^uint64(unix.ENOSYS) + 1
 	for i, to := range []*uint64{&regs.Rdi, &regs.Rsi, &regs.Rdx, &regs.R10, &regs.R8, &regs.R9} {
 		if i < len(args) {
@@ -301,17 +317,67 @@ func (r *remote) call(nr uint64, args ...uint64) (uint64, error) {
 		return 0, fmt.Errorf("thread %d: %w", tid, err)
 	}
 	result := regs.Rax
-	r.tracer.interrupt(r.th)
-	if err := r.advance(unix.PTRACE_CONT, false); err != nil {
+	if err := r.again(); err != nil {
 		return 0, err
-	}
-	if err := setRegs(tid, &r.at); err != nil {
-		return 0, fmt.Errorf("thread %d: %w", tid, err)
 	}
 	if result > ^uint64(4095) {
 		return 0, unix.Errno(-int64(result))
 	}
 	return result, nil
+}
+
+// again puts the thread before the stub once more.
+func (r *remote) again() error {
+	r.tracer.interrupt(r.th)
+	if err := r.advance(unix.PTRACE_CONT, false); err != nil {
+		return err
+	}
+	if err := setRegs(r.th.tid, &r.at); err != nil {
+		return fmt.Errorf("thread %d: %w", r.th.tid, err)
+	}
+	return nil
+}
+
+// invoke makes the thread call a function without arguments and gives its
+// result. It is for functions that choose an implementation: they read what the
+// processor can do, and neither wait nor change anything.
+func (r *remote) invoke(at uint64) (uint64, error) {
+	const leastStack = 16 << 10
+	tid := r.th.tid
+	if r.room < leastStack {
+		return 0, errUnfit
+	}
+	r.used = true
+	// A fault is seen here, instead of being forced on the process.
+	if err := setSigMask(tid, ^uint64(hookSignals)); err != nil {
+		return 0, err
+	}
+	regs := r.at
+	regs.Rip, regs.Rsp, regs.Rbp, regs.Eflags = at, r.frame.uc-8, 0, 0x202
+	if err := r.mem.write(binary.LittleEndian.AppendUint64(nil, r.entry.at+stubReturn), regs.Rsp); err != nil {
+		return 0, err
+	}
+	if err := setRegs(tid, &regs); err != nil {
+		return 0, fmt.Errorf("thread %d: %w", tid, err)
+	}
+	for {
+		if err := r.advance(unix.PTRACE_SYSCALL, true); err != nil {
+			return 0, err
+		}
+		if err := getRegs(tid, &regs); err != nil {
+			return 0, fmt.Errorf("thread %d: %w", tid, err)
+		}
+		if regs.Rip == r.entry.at+stubEnd && regs.Orig_rax == unix.SYS_RT_SIGRETURN {
+			break
+		}
+	}
+	result := regs.Rbx
+	// No system call, but the next stop; without us it would return again.
+	regs.Orig_rax, regs.Rip = noSyscall, r.entry.at+stubReturn
+	if err := setRegs(tid, &regs); err != nil {
+		return 0, fmt.Errorf("thread %d: %w", tid, err)
+	}
+	return result, errors.Join(r.again(), setSigMask(tid, ^uint64(0)))
 }
 
 // advance resumes the thread until its next system-call stop, or else its next

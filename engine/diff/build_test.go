@@ -127,3 +127,28 @@ func TestChangedBodiesAreReplaced(t *testing.T) {
 		}
 	}
 }
+
+// -fpatchable-function-entry lists every function in a section that no code
+// refers to: neither a change nor a part of the patch.
+func TestListsOfPatchableEntriesAreLeftOut(t *testing.T) {
+	for _, optimise := range []string{"-O0", "-O2"} {
+		t.Run(optimise, func(t *testing.T) {
+			t.Parallel()
+			result, obj, err := diffed(t, []string{optimise, "-fpatchable-function-entry=5"}, true, Options{}, source{"program.c", `
+				__attribute__((noinline)) int one(int x) { return x + 1; }
+				#ifdef PATCHED
+				__attribute__((noinline)) static int added(int x) { return x * 3; }
+				#else
+				#define added(x) (x)
+				#endif
+				__attribute__((noinline)) int two(int x) { return one(added(x)); }
+				int main(int argc, char **argv) { return two(argc); }`})
+			require.NoError(t, err)
+			require.Equal(t, []string{"two"}, result.Functions)
+			require.Contains(t, obj.Symbols, "added")
+			for _, section := range obj.Sections {
+				require.NotEqual(t, patchableEntries, section.Name)
+			}
+		})
+	}
+}

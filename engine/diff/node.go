@@ -76,6 +76,10 @@ func baseName(name string) string {
 	return numberSuffix.ReplaceAllString(cloneNumber.ReplaceAllString(name, ".$1"), "")
 }
 
+// patchableEntries lists where -fpatchable-function-entry left room for tools
+// that trace programs. No code refers to it, and new code is not for tracing.
+const patchableEntries = "__patchable_function_entries"
+
 // loadUnit turns the allocated sections of f into nodes.
 func loadUnit(f *object.File) (*unit, error) {
 	arch, err := isa.ForMachine(f.Machine)
@@ -88,7 +92,7 @@ func loadUnit(f *object.File) (*unit, error) {
 	u := &unit{file: f, arch: arch, bySection: map[*object.Section]*node{}, callers: map[*node][]*node{},
 		pieces: map[*object.Section][]*node{}, ends: map[*node][]uint64{}}
 	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_ALLOC == 0 || s.Type == elf.SHT_NOTE || s.Name == ehFrame || s.Size == 0 {
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Type == elf.SHT_NOTE || s.Name == ehFrame || s.Name == patchableEntries || s.Size == 0 {
 			continue
 		}
 		n := &node{section: s, name: s.Name}

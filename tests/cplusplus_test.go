@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/tests/live"
 )
 
 // throwProgram compiles the server and makes the patch object of its fix.
@@ -57,27 +60,27 @@ func TestCPlusPlus(t *testing.T) {
 	} {
 		t.Run(flags[0]+flags[1], func(t *testing.T) {
 			program, object := throwProgram(t, flags...)
-			l := startLive(t, program)
-			text := textOf(t, l.pid, program)
+			l := live.Start(t, exec.Command(program))
+			text := l.Text(program)
 			counted := 0
 			for round := range 3 {
 				for _, a := range throwAnswers {
-					require.Equal(t, a.before, l.ask(a.question), a.question)
+					require.Equal(t, a.before, l.Ask(a.question), a.question)
 				}
 				counted++
-				require.Equal(t, strconv.Itoa(counted), l.ask("counted"))
-				require.Equal(t, "0", l.ask("table"))
-				must(t, "apply", "--object", object, "--pid", l.pid)
+				require.Equal(t, strconv.Itoa(counted), l.Ask("counted"))
+				require.Equal(t, "0", l.Ask("table"))
+				must(t, "apply", "--object", object, "--pid", l.PID)
 				for _, a := range throwAnswers {
-					require.Equal(t, a.after, l.ask(a.question), a.question)
+					require.Equal(t, a.after, l.Ask(a.question), a.question)
 				}
 				counted++
-				require.Equal(t, strconv.Itoa(counted), l.ask("counted"), "old and new code share the static local")
-				require.Equal(t, "4", l.ask("table"), "a new static local is constructed, round %d", round)
-				must(t, "remove", "--object", object, "--pid", l.pid)
-				require.Equal(t, text, textOf(t, l.pid, program), "every byte of the program's code is as it was")
+				require.Equal(t, strconv.Itoa(counted), l.Ask("counted"), "old and new code share the static local")
+				require.Equal(t, "4", l.Ask("table"), "a new static local is constructed, round %d", round)
+				must(t, "remove", "--object", object, "--pid", l.PID)
+				require.Equal(t, text, l.Text(program), "every byte of the program's code is as it was")
 			}
-			require.Equal(t, "0", l.ask("wrong"))
+			require.Equal(t, "0", l.Ask("wrong"))
 		})
 	}
 }
@@ -86,24 +89,24 @@ func TestCPlusPlus(t *testing.T) {
 // while the patch goes in and out 100 times.
 func TestExceptionsWhilePatching(t *testing.T) {
 	program, object := throwProgram(t, "-O2", "-fPIE", "-pie")
-	l := startLive(t, program)
-	began, before := time.Now(), l.number("thrown")
+	l := live.Start(t, exec.Command(program))
+	began, before := time.Now(), l.Number("thrown")
 	for range 100 {
-		must(t, "apply", "--object", object, "--pid", l.pid)
-		require.Equal(t, "1000004 1000009", l.ask("outer"))
-		must(t, "remove", "--object", object, "--pid", l.pid)
-		require.Equal(t, "4 8", l.ask("outer"))
+		must(t, "apply", "--object", object, "--pid", l.PID)
+		require.Equal(t, "1000004 1000009", l.Ask("outer"))
+		must(t, "remove", "--object", object, "--pid", l.PID)
+		require.Equal(t, "4 8", l.Ask("outer"))
 	}
-	rate := float64(l.number("thrown")-before) / time.Since(began).Seconds()
+	rate := float64(l.Number("thrown")-before) / time.Since(began).Seconds()
 	t.Logf("%.0f exceptions a second, 100 times in and out in %v", rate, time.Since(began))
 	require.Greater(t, rate, 10000.0, "the program must throw often enough for the test to mean something")
-	require.Equal(t, "0", l.ask("wrong"))
+	require.Equal(t, "0", l.Ask("wrong"))
 }
 
 // Several patches of one process that throw and catch come and go in any order.
 func TestExceptionsOfSeveralPatches(t *testing.T) {
 	program, objects := throwPrograms(t, []string{"PATCHED", "ELSEWHERE"}, "-O2", "-fPIE", "-pie")
-	l := startLive(t, program)
+	l := live.Start(t, exec.Command(program))
 	applied := map[string]bool{}
 	for _, step := range []struct {
 		verb   string
@@ -111,7 +114,7 @@ func TestExceptionsOfSeveralPatches(t *testing.T) {
 	}{
 		{"apply", 0}, {"apply", 1}, {"remove", 0}, {"apply", 0}, {"remove", 1}, {"apply", 1}, {"remove", 0}, {"remove", 1}, {"apply", 1}, {"apply", 0},
 	} {
-		must(t, step.verb, "--object", objects[step.object], "--pid", l.pid)
+		must(t, step.verb, "--object", objects[step.object], "--pid", l.PID)
 		applied[objects[step.object]] = step.verb == "apply"
 		outer, elsewhere := "4 8", "1"
 		if applied[objects[0]] {
@@ -120,8 +123,8 @@ func TestExceptionsOfSeveralPatches(t *testing.T) {
 		if applied[objects[1]] {
 			elsewhere = "501"
 		}
-		require.Equal(t, outer, l.ask("outer"), step)
-		require.Equal(t, elsewhere, l.ask("elsewhere"), step)
+		require.Equal(t, outer, l.Ask("outer"), step)
+		require.Equal(t, elsewhere, l.Ask("elsewhere"), step)
 	}
-	require.Equal(t, "0", l.ask("wrong"))
+	require.Equal(t, "0", l.Ask("wrong"))
 }

@@ -1,11 +1,14 @@
 package tests
 
 import (
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/tests/live"
 )
 
 // hooksProgram compiles the server and makes the patch object of its fix.
@@ -26,21 +29,21 @@ func hooksProgram(t *testing.T, hook string) (program, object string) {
 
 func TestHooksAndShadowData(t *testing.T) {
 	program, object := hooksProgram(t, "0")
-	l := startLive(t, program)
-	text := textOf(t, l.pid, program)
-	require.Equal(t, "19", l.ask("withdraw 1"))
+	l := live.Start(t, exec.Command(program))
+	text := l.Text(program)
+	require.Equal(t, "19", l.Ask("withdraw 1"))
 	for range 10 {
-		must(t, "apply", "--object", object, "--pid", l.pid)
-		require.Equal(t, "12", l.ask("events"), "before and after switching on")
-		must(t, "remove", "--object", object, "--pid", l.pid)
-		require.Equal(t, "34", l.ask("events"), "before and after switching off")
-		require.Equal(t, text, textOf(t, l.pid, program))
+		must(t, "apply", "--object", object, "--pid", l.PID)
+		require.Equal(t, "12", l.Ask("events"), "before and after switching on")
+		must(t, "remove", "--object", object, "--pid", l.PID)
+		require.Equal(t, "34", l.Ask("events"), "before and after switching off")
+		require.Equal(t, text, l.Text(program))
 	}
-	must(t, "apply", "--object", object, "--pid", l.pid)
-	require.Equal(t, "18001", l.ask("withdraw 1"))
-	require.Equal(t, "29001", l.ask("withdraw 2"))
-	require.Equal(t, "17002", l.ask("withdraw 1"), "each account has a counter of its own")
-	require.Equal(t, "0", l.ask("wrong"), "no thread lost a register")
+	must(t, "apply", "--object", object, "--pid", l.PID)
+	require.Equal(t, "18001", l.Ask("withdraw 1"))
+	require.Equal(t, "29001", l.Ask("withdraw 2"))
+	require.Equal(t, "17002", l.Ask("withdraw 1"), "each account has a counter of its own")
+	require.Equal(t, "0", l.Ask("wrong"), "no thread lost a register")
 }
 
 // A hook that refuses, crashes or does not end leaves the process as it was.
@@ -52,21 +55,21 @@ func TestHooksThatFail(t *testing.T) {
 	} {
 		t.Run(row.says, func(t *testing.T) {
 			program, object := hooksProgram(t, row.hook)
-			l := startLive(t, program)
-			text := textOf(t, l.pid, program)
+			l := live.Start(t, exec.Command(program))
+			text := l.Text(program)
 			for range 3 {
-				r := syscare(t, "apply", "--object", object, "--pid", l.pid)
+				r := syscare(t, "apply", "--object", object, "--pid", l.PID)
 				require.Equal(t, 5, r.code, r.stderr)
 				require.Contains(t, r.stderr, row.says)
-				require.Equal(t, text, textOf(t, l.pid, program))
+				require.Equal(t, text, l.Text(program))
 				if row.hook == "3" { // it goes on and finds back by itself
-					require.Eventually(t, func() bool { return l.number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond)
+					require.Eventually(t, func() bool { return l.Number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond)
 				}
 			}
-			require.Equal(t, "9", l.ask("withdraw 0"))
-			require.Equal(t, "0", l.ask("wrong"))
-			before := l.number("rounds")
-			require.Eventually(t, func() bool { return l.number("rounds") > before }, 5*time.Second, 10*time.Millisecond)
+			require.Equal(t, "9", l.Ask("withdraw 0"))
+			require.Equal(t, "0", l.Ask("wrong"))
+			before := l.Number("rounds")
+			require.Eventually(t, func() bool { return l.Number("rounds") > before }, 5*time.Second, 10*time.Millisecond)
 		})
 	}
 }
@@ -74,16 +77,16 @@ func TestHooksThatFail(t *testing.T) {
 // Whoever dies while a hook runs leaves a process that goes on.
 func TestKilledDuringAHook(t *testing.T) {
 	program, object := hooksProgram(t, "3")
-	l := startLive(t, program)
-	text := textOf(t, l.pid, program)
+	l := live.Start(t, exec.Command(program))
+	text := l.Text(program)
 	for range 3 {
-		cmd := command(t, "apply", "--object", object, "--pid", l.pid)
+		cmd := command(t, "apply", "--object", object, "--pid", l.PID)
 		require.NoError(t, cmd.Start())
 		time.Sleep(100 * time.Millisecond)
 		require.NoError(t, cmd.Process.Kill())
 		require.Error(t, cmd.Wait())
-		require.Eventually(t, func() bool { return l.number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond, "the hook comes to its end")
-		require.Equal(t, text, textOf(t, l.pid, program))
-		require.Equal(t, "0", l.ask("wrong"))
+		require.Eventually(t, func() bool { return l.Number("events")%10 == 9 }, 5*time.Second, 50*time.Millisecond, "the hook comes to its end")
+		require.Equal(t, text, l.Text(program))
+		require.Equal(t, "0", l.Ask("wrong"))
 	}
 }

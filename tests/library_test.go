@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/tests/live"
 )
 
 // A shared library of ours and the fix for it.
@@ -34,19 +36,19 @@ func newLibrary(t *testing.T, flags ...string) *library {
 }
 
 // linked starts a program that is linked to the library.
-func (lib *library) linked(t *testing.T, flags ...string) *live {
+func (lib *library) linked(t *testing.T, flags ...string) *live.Process {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "asks")
 	tool(t, "gcc", append([]string{"-g", "-pthread", "-DLINKED", "testdata/asks.c", "-o", program, "-L" + lib.dir, "-lanswers", "-Wl,-rpath," + lib.dir}, flags...)...)
-	return startLive(t, program)
+	return live.Start(t, exec.Command(program))
 }
 
 // loaded starts a program that loads the library with dlopen.
-func (lib *library) loaded(t *testing.T, path string) *live {
+func (lib *library) loaded(t *testing.T, path string) *live.Process {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "asks")
 	tool(t, "gcc", "-g", "-pthread", "testdata/asks.c", "-o", program)
-	return startCommand(t, exec.Command(program, path))
+	return live.Start(t, exec.Command(program, path))
 }
 
 // answersOf are what a program says before and after the fix. The numbers that
@@ -60,31 +62,31 @@ var libraryAnswers = []struct{ question, before, after string }{
 
 // fixes applies the patch to the program, looks at what it says, and takes the
 // patch out again.
-func (lib *library) fixes(t *testing.T, l *live, interposed bool) {
+func (lib *library) fixes(t *testing.T, l *live.Process, interposed bool) {
 	t.Helper()
 	for range 2 {
 		for _, a := range libraryAnswers {
 			if interposed && a.question == "calls" {
 				a.before, a.after = "806", "100806"
 			}
-			require.Equal(t, a.before, l.ask(a.question), a.question)
+			require.Equal(t, a.before, l.Ask(a.question), a.question)
 		}
-		pointer := l.ask("pointer") // of a function: the same inside and outside, if it ever was
-		state, threads, second := l.number("state"), l.number("threads"), l.number("second")
-		must(t, "apply", "--object", lib.object, "--pid", l.pid)
+		pointer := l.Ask("pointer") // of a function: the same inside and outside, if it ever was
+		state, threads, second := l.Number("state"), l.Number("threads"), l.Number("second")
+		must(t, "apply", "--object", lib.object, "--pid", l.PID)
 		for _, a := range libraryAnswers {
 			if interposed && a.question == "calls" {
 				a.before, a.after = "806", "100806"
 			}
-			require.Equal(t, a.after, l.ask(a.question), a.question)
+			require.Equal(t, a.after, l.Ask(a.question), a.question)
 		}
-		require.Equal(t, pointer, l.ask("pointer"))
-		require.Equal(t, state+10101+100000000, l.number("state"), "the library's data keep their values")
-		require.Equal(t, threads+10101+1000000, l.number("threads"), "and those of its threads")
-		require.Equal(t, second+10101+1000000, l.number("second"), "each of them")
-		must(t, "remove", "--object", lib.object, "--pid", l.pid)
-		require.Equal(t, state+2*10101, l.number("state"))
-		require.Equal(t, second+2*10101, l.number("second"))
+		require.Equal(t, pointer, l.Ask("pointer"))
+		require.Equal(t, state+10101+100000000, l.Number("state"), "the library's data keep their values")
+		require.Equal(t, threads+10101+1000000, l.Number("threads"), "and those of its threads")
+		require.Equal(t, second+10101+1000000, l.Number("second"), "each of them")
+		must(t, "remove", "--object", lib.object, "--pid", l.PID)
+		require.Equal(t, state+2*10101, l.Number("state"))
+		require.Equal(t, second+2*10101, l.Number("second"))
 	}
 }
 
@@ -99,7 +101,7 @@ func TestSharedLibraries(t *testing.T) {
 			t.Run("linked with copy relocations", func(t *testing.T) {
 				l := lib.linked(t, "-fno-pie", "-no-pie")
 				lib.fixes(t, l, false)
-				require.Equal(t, l.number("state")%100, l.number("exported"), "one variable for the program and the library")
+				require.Equal(t, l.Number("state")%100, l.Number("exported"), "one variable for the program and the library")
 			})
 			t.Run("bound lazily", func(t *testing.T) { lib.fixes(t, lib.linked(t, "-Wl,-z,lazy"), false) })
 			t.Run("loaded", func(t *testing.T) { lib.fixes(t, lib.loaded(t, lib.path), false) })

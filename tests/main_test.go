@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/tests/live"
 )
 
 // bin is the directory with the programs under test.
@@ -25,17 +27,14 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "syscare-tests")
+	dir, err := live.BuildPrograms("..")
+	if dir != "" {
+		defer os.RemoveAll(dir)
+	}
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
 	bin = dir
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/syscare", "./cmd/syscare-cc", "./cmd/syscare-hook")
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the programs under test: %w\n%s", err, out)
-	}
 	return m.Run(), nil
 }
 

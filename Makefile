@@ -42,6 +42,13 @@ test: setup build ## set up, then run all tests
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
 
+# Where nightly begins: another day, other programs.
+SEED        ?= $(shell date +%Y%m%d0000)
+
+.PHONY: nightly
+nightly: setup ## patch 2,000 random programs while they run (SEED=N to choose which)
+	$(GO) test ./tests/random -run TestRandomPrograms -timeout 4h -v -programs 2000 -seed $(SEED) | grep -v -e '^=== ' -e '--- PASS'
+
 .PHONY: race
 race: setup build ## all tests with the race detector
 	$(GO) test -race $(TESTFLAGS) ./...

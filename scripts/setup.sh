@@ -31,6 +31,8 @@ debian_needs=(
     "createrepo_c|createrepo-c||makes a repository for dnf"
     "gdb|gdb||looks at patched processes in tests"
     "dbus-daemon|dbus||a private bus for tests"
+    "csmith|csmith||makes random programs for tests"
+    "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"
     "dpkg-source|dpkg-dev||fetches the sources of the programs in the tests"
     "/usr/lib/python3/dist-packages/rpm/__init__.py|python3-rpm||an independent reader of packages"
     "/usr/share/keyrings/debian-archive-keyring.gpg|debian-archive-keyring||checks the fetched sources"

@@ -1,0 +1,52 @@
+package random
+
+import "math/rand/v2"
+
+// flags are how a program and its objects are compiled and linked.
+type flags struct {
+	compile, link []string
+}
+
+// randomFlags picks from what distributions and their packages use.
+func randomFlags(r *rand.Rand) flags {
+	one := func(choices ...[]string) []string { return choices[r.IntN(len(choices))] }
+	optimise := one([]string{"-O0"}, []string{"-O1"}, []string{"-O2"}, []string{"-O2"}, []string{"-O3"}, []string{"-Os"})
+	f := flags{compile: append([]string{"-g"}, optimise...)}
+	kinds := []struct {
+		weight        int
+		compile, link []string
+	}{
+		{5, []string{"-fPIE"}, []string{"-pie"}},
+		{3, []string{"-fPIE"}, []string{"-pie", "-Wl,-z,now"}},
+		{2, []string{"-fPIC"}, []string{"-pie"}},
+		{4, []string{"-fno-pie"}, []string{"-no-pie"}},
+		{1, []string{"-fno-pie"}, []string{"-no-pie", "-static"}},
+		{1, []string{"-fPIE"}, []string{"-static-pie"}},
+	}
+	pick, kind := r.IntN(16), kinds[0]
+	for _, kind = range kinds {
+		if pick -= kind.weight; pick < 0 {
+			break
+		}
+	}
+	f.compile = append(f.compile, kind.compile...)
+	f.link = append(f.link, kind.link...)
+	f.compile = append(f.compile, one([]string{"-fcf-protection=full"}, []string{"-fcf-protection=none"})...)
+	sometimes := func(chances int, add ...string) {
+		if r.IntN(chances) == 0 {
+			f.compile = append(f.compile, add...)
+		}
+	}
+	sometimes(4, "-fno-plt")
+	sometimes(3, "-fstack-protector-strong")
+	sometimes(8, "-fpatchable-function-entry=5")
+	sometimes(5, "-fvisibility=hidden")
+	sometimes(5, "-fno-omit-frame-pointer")
+	sometimes(6, "-fno-asynchronous-unwind-tables")
+	sometimes(6, "-falign-functions=1")
+	sometimes(6, "-fstack-clash-protection")
+	if optimise[0] != "-O0" {
+		sometimes(3, "-D_FORTIFY_SOURCE=3")
+	}
+	return f
+}

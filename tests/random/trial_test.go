@@ -1,0 +1,213 @@
+package random
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/tests/live"
+)
+
+// outcome is how the trial of one program ended, unless it failed.
+type outcome struct {
+	mutations []string
+	flags     flags
+	refused   string // the reason, without names and numbers; "" if patched
+	unchanged bool   // diff found nothing functional
+	visible   bool   // the fix changes what is printed
+}
+
+// refusals are the reasons for which a fix made by mutate may be refused.
+var refusals = []*regexp.Regexp{
+	regexp.MustCompile(`it is too short to be redirected`),
+	regexp.MustCompile(`the initial value of existing data changed`),
+	regexp.MustCompile(`the size of existing data changed`),
+	regexp.MustCompile(`cannot be told apart from an existing variable`),
+	regexp.MustCompile(`the size or initial value of a thread-local variable changed`),
+	regexp.MustCompile(`the target has no such local symbol: it was inlined or linked out there`),
+	regexp.MustCompile(`the target has no such symbol: it was linked out`),
+}
+
+var unresolved = regexp.MustCompile(`cannot resolve symbol "__(u|)(div|mod)ti3": no loaded object defines it`)
+
+// trial is one program, and where its files are.
+type trial struct {
+	t    *testing.T
+	seed uint64
+	dir  string
+	outcome
+}
+
+// run makes the program of a seed, patches it while it runs, and compares.
+func run(t *testing.T, seed uint64) outcome {
+	t.Helper()
+	tr := &trial{t: t, seed: seed, dir: t.TempDir()}
+	if *keep != "" {
+		tr.dir = filepath.Join(*keep, fmt.Sprint(seed))
+		require.NoError(t, os.MkdirAll(tr.dir, 0o755))
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("to repeat: go test ./tests/random -run TestRandomPrograms -seed %d -programs 1 -keep DIR\nflags: %v\nmutations: %s",
+				seed, tr.flags, strings.Join(tr.mutations, ", "))
+		}
+	}()
+	r := rand.New(rand.NewPCG(seed, 0))
+	tr.flags = randomFlags(r)
+	original, patched := tr.programs(r)
+	tr.visible = original != patched
+	tr.patch(original, patched)
+	return tr.outcome
+}
+
+// programs builds programs and their fixes until one pair of them ends by
+// itself, and tells what the two print.
+func (tr *trial) programs(r *rand.Rand) (original, patched string) {
+	tr.t.Helper()
+	for range 20 {
+		text := newProgram(tr.t, r, tr.dir)
+		seed, changes := r.Uint64(), 1+r.IntN(4)
+		other := map[int]bool{}
+		for range r.IntN(3) {
+			all := placeholder.FindAllString(text, -1)
+			// Changed data is refused; a few such programs are enough.
+			if i := r.IntN(len(all)); strings.HasPrefix(all[i], "RANDOM") || r.IntN(4) == 0 {
+				other[i] = true
+			}
+		}
+		fixed, done := mutate(r, fill(seed, text, other), changes)
+		tr.mutations = done
+		for i := range other {
+			tr.mutations = append(tr.mutations, fmt.Sprintf("value %d", i))
+		}
+		tr.write("original.c", fill(seed, text, nil))
+		tr.write("patched.c", fixed)
+		var ok bool
+		if original, ok = tr.ends("original"); !ok {
+			continue
+		}
+		if patched, ok = tr.ends("patched"); ok {
+			return original, patched
+		}
+	}
+	require.Fail(tr.t, "no program ends by itself")
+	return "", ""
+}
+
+// patch applies the fix to the running program and takes it away again.
+func (tr *trial) patch(original, patched string) {
+	t := tr.t
+	t.Helper()
+	sections := []string{"-ffunction-sections", "-fdata-sections", "-fno-common"}
+	tr.compile("original.c", "original.o", sections...)
+	tr.compile("patched.c", "patched.o", sections...)
+	program, object := tr.path("original"), tr.path("patch.o")
+
+	p := live.Start(t, exec.Command(program, "30"))
+	text := p.Text(program)
+	require.Equal(t, original, answer(p), "before")
+
+	code, message := tr.syscare("diff", "--original", tr.path("original.o"), "--patched", tr.path("patched.o"), "--debuginfo", program, "--output", object)
+	switch code {
+	case 0:
+	case 3:
+		tr.unchanged = true
+		tr.requireSame(original, patched, "diff says that nothing functional changed")
+		return
+	case 5:
+		for _, reason := range refusals {
+			if tr.refused = reason.FindString(message); tr.refused != "" {
+				return
+			}
+		}
+		fallthrough
+	default:
+		require.Failf(t, "diff", "exit code %d: %s", code, message)
+	}
+	code, message = tr.syscare("apply", "--object", object, "--pid", p.PID)
+	// Whether a library has what the fix needs is known in the process only.
+	if tr.refused = unresolved.FindString(message); code == 5 && tr.refused != "" {
+		tr.requireSame(original, answer(p), "after apply has refused")
+	} else {
+		require.Zero(t, code, "apply: %s", message)
+		tr.requireSame(patched, answer(p), "patched")
+		code, message = tr.syscare("remove", "--object", object, "--pid", p.PID)
+		require.Zero(t, code, "remove: %s", message)
+		tr.requireSame(original, answer(p), "removed")
+	}
+	require.True(t, bytes.Equal(text, p.Text(program)), "every byte of the program's code is as it was")
+}
+
+// requireSame compares what was printed with what should be.
+func (tr *trial) requireSame(want, got, when string) {
+	tr.t.Helper()
+	if want != got {
+		tr.write("want", want)
+		tr.write("got", got)
+		require.Equal(tr.t, want, got, when)
+	}
+}
+
+func (tr *trial) path(name string) string { return filepath.Join(tr.dir, name) }
+
+func (tr *trial) write(name, text string) {
+	tr.t.Helper()
+	require.NoError(tr.t, os.WriteFile(tr.path(name), []byte(text), 0o644))
+}
+
+func (tr *trial) gcc(output string, args ...string) {
+	tr.t.Helper()
+	args = append(args, "-w", "-o", tr.path(output))
+	out, err := exec.CommandContext(tr.t.Context(), "gcc", args...).CombinedOutput()
+	require.NoError(tr.t, err, "gcc %v\n%s", args, out)
+}
+
+func (tr *trial) compile(source, output string, more ...string) {
+	tr.t.Helper()
+	args := append(append([]string{"-I/usr/include/csmith"}, tr.flags.compile...), more...)
+	tr.gcc(output, append(args, "-c", tr.path(source))...)
+}
+
+// ends builds a program as its users would and tells what it prints; false if
+// it does not end by itself within a second of computing.
+func (tr *trial) ends(name string) (string, bool) {
+	tr.t.Helper()
+	tr.compile(name+".c", name+".whole.o")
+	args := append(append([]string{"-Wl,--build-id", "testdata/driver.c", tr.path(name + ".whole.o")}, tr.flags.compile...), tr.flags.link...)
+	tr.gcc(name, args...)
+	printed := answer(live.Start(tr.t, exec.Command(tr.path(name), "1")))
+	return printed, strings.HasSuffix(printed, "end exit 0\n")
+}
+
+// answer asks a program for its result.
+func answer(p *live.Process) string {
+	var printed strings.Builder
+	p.Say("run")
+	for {
+		line := p.Answer()
+		printed.WriteString(line + "\n")
+		if strings.HasPrefix(line, "end ") {
+			return printed.String()
+		}
+	}
+}
+
+func (tr *trial) syscare(args ...string) (code int, message string) {
+	tr.t.Helper()
+	cmd := exec.CommandContext(tr.t.Context(), syscare, args...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(tr.t, err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}

@@ -18,8 +18,8 @@ type pair struct {
 }
 
 // correlate links each node of the patched object with its twin in the
-// original one: by exact name first, then, among those left over, by the name
-// without what compilers renumber.
+// original one: by exact name first, static locals by their functions, then,
+// among those left over, by the name without what compilers renumber.
 func (p *pair) correlate() {
 	key := func(n *node, name string) string {
 		class := "data "
@@ -46,16 +46,17 @@ func (p *pair) correlate() {
 			}
 		}
 	}
+	p.correlateStatics()
 	left, right := map[string][]*node{}, map[string][]*node{}
 	var order []string
 	for _, n := range p.original.nodes {
-		if named(n) && n.twin == nil {
+		if named(n) && n.twin == nil && n.owner == "" {
 			k := key(n, baseName(n.name))
 			left[k] = append(left[k], n)
 		}
 	}
 	for _, n := range p.patched.nodes {
-		if named(n) && n.twin == nil {
+		if named(n) && n.twin == nil && n.owner == "" {
 			k := key(n, baseName(n.name))
 			if right[k] == nil {
 				order = append(order, k)
@@ -101,19 +102,22 @@ func (p *pair) correlateGroup(left, right []*node) {
 	}
 	// A function that gained or lost the use of a variable still shares some
 	// other user with it.
-	for _, b := range right {
-		if b.twin != nil || b.isFunction() {
-			continue
-		}
-		var found []*node
+	sharing := func(b *node) (found []*node) {
 		for _, a := range left {
-			if a.twin == nil && shareUser(p.userNames(p.original, a), p.userNames(p.patched, b)) {
+			if a.twin == nil && b.twin == nil && !b.isFunction() && shareUser(p.userNames(p.original, a), p.userNames(p.patched, b)) {
 				found = append(found, a)
 			}
 		}
-		if len(found) == 1 {
-			link(found[0], b)
+		return found
+	}
+	for _, b := range right {
+		found := sharing(b)
+		if len(found) != 1 || slices.ContainsFunc(right, func(other *node) bool {
+			return other != b && slices.Contains(sharing(other), found[0])
+		}) {
+			continue
 		}
+		link(found[0], b)
 	}
 	p.correlateInOrder(left, right)
 }

@@ -8,7 +8,7 @@
 //
 //	load       sections become nodes: functions, data, pools, anonymous tables
 //	correlate  nodes of the two objects by name, after taking off what
-//	           compilers renumber; static locals by the functions that use them
+//	           compilers renumber; static locals by the functions that have them
 //	compare    bytes and relocations by meaning, whatever the numbering
 //	guard      changed data and changed type layouts are refused
 //	select     changed and new functions and what they need

@@ -41,6 +41,7 @@ type node struct {
 	parent  *node // of f.cold: f
 	child   *node // of f: f.cold
 
+	owner   string // of a static local: the function that has it in the source, "" if unknown
 	start   uint64 // of a piece: where in its section it begins
 	newName string // of the symbol of primary in the patch
 }

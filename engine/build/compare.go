@@ -24,8 +24,8 @@ type objects struct{ recorded, original, patched string }
 
 // compile makes the objects of all units of the targets: recorded and
 // original ones first, then, with the patches in the tree, the patched ones.
-func (r *runner) compile(ctx context.Context, targets []target) (map[*Unit]objects, error) {
-	made := map[*Unit]objects{}
+func (r *runner) compile(ctx context.Context, targets []target) (made map[*Unit]objects, err error) {
+	made = map[*Unit]objects{}
 	var units []*Unit
 	for _, t := range targets {
 		for _, u := range t.units {
@@ -70,6 +70,12 @@ func (r *runner) compile(ctx context.Context, targets []target) (map[*Unit]objec
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		// Also what was applied in part is taken back.
+		if revertErr := r.plan.Revert(); revertErr != nil {
+			err = errors.Join(err, revertErr)
+		}
+	}()
 	if err := r.plan.Apply(numbered); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,8 @@
 //   - a change that cannot be replayed exactly is a typed error that names the
 //     file, never left out;
 //   - nothing is written outside the work directory and the source tree; the
-//     source tree is written only after all patches were found to fit.
+//     source tree is written only after all patches were found to fit, and is
+//     afterwards what it was.
 //
 // The smallest use:
 //

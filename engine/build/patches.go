@@ -90,6 +90,31 @@ func (p *Plan) Apply(instead map[string][]byte) error {
 	return nil
 }
 
+// Revert gives the tree the files that it had before Apply.
+func (p *Plan) Revert() error {
+	var errs []error
+	for _, c := range p.Changes {
+		path := filepath.Join(p.Tree, c.Path)
+		if c.Old == nil {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("take patches back: %w", err))
+			}
+			continue
+		}
+		if now, err := os.ReadFile(path); err == nil && bytes.Equal(now, c.Old) {
+			continue
+		}
+		mode := c.Mode
+		if c.New == nil { // the patch removed it, and nothing tells its mode
+			mode = 0o644
+		}
+		if err := replaceFile(path, c.Old, mode); err != nil {
+			errs = append(errs, fmt.Errorf("take patches back: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // replaceFile writes a new file in the place of path: the old one may be a
 // hard link into another tree.
 func replaceFile(path string, data []byte, mode os.FileMode) error {

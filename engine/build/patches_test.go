@@ -229,6 +229,44 @@ func TestGeneratedFilesKeepTheirDirectives(t *testing.T) {
 	assert.Equal(t, after, numbered)
 }
 
+// A plan that was applied is taken back: changed, new and removed files.
+func TestRevert(t *testing.T) {
+	tree, work := t.TempDir(), t.TempDir()
+	before := map[string]string{"a.c": "one\ntwo\n", "old.c": "gone\n"}
+	for name, text := range before {
+		require.NoError(t, os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644))
+	}
+	patch := writePatch(t, `--- a/a.c
++++ b/a.c
+@@ -1,2 +1,2 @@
+ one
+-two
++three
+--- /dev/null
++++ b/new.c
+@@ -0,0 +1 @@
++new
+--- a/old.c
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+`)
+	plan, err := ApplyPatches(context.Background(), tree, work, []string{patch}, 1)
+	require.NoError(t, err)
+	require.NoError(t, plan.Apply(nil))
+	require.FileExists(t, filepath.Join(tree, "new.c"))
+	require.NoFileExists(t, filepath.Join(tree, "old.c"))
+	for range 2 { // once more does no harm
+		require.NoError(t, plan.Revert())
+		require.NoFileExists(t, filepath.Join(tree, "new.c"))
+		for name, text := range before {
+			now, err := os.ReadFile(filepath.Join(tree, name))
+			require.NoError(t, err)
+			require.Equal(t, text, string(now))
+		}
+	}
+}
+
 func FuzzPatchFile(f *testing.F) {
 	f.Add([]byte("--- a/x.c\t2020\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n"))
 	f.Add([]byte("diff --git \"a/\\t x\" b/x\nrename from x\nrename to \n"))

@@ -47,6 +47,16 @@ func Record(ctx context.Context, opt Options, run func(ctx context.Context, env 
 	return readRecording(log)
 }
 
+// OpenRecording reads what Record left below a work directory. The source tree
+// must be where it was, as the build left it.
+func OpenRecording(workDir string) (*Recording, error) {
+	work, err := filepath.Abs(workDir)
+	if err != nil {
+		return nil, err
+	}
+	return readRecording(filepath.Join(work, "record", "log"))
+}
+
 // makeFront makes a directory with links to the front for every tool that the
 // machine has.
 func makeFront(dir, program string) error {

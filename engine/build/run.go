@@ -72,10 +72,34 @@ type runner struct {
 	result    Result
 }
 
-// Run makes the patch objects of a fix. It returns an error that wraps
-// diff.ErrNoChange when the patches change nothing in any debuginfo's program.
+// Run records the build and makes the patch objects of a fix, see Patch.
 func Run(ctx context.Context, req Request) (*Result, error) {
-	r := &runner{Request: req, log: newLog(req.Log)}
+	if req.Progress != nil {
+		req.Progress(StageRecord, 0, 0)
+	}
+	recording, err := Record(ctx, Options{WorkDir: req.WorkDir, Front: req.Front}, req.Build)
+	if err != nil {
+		return nil, err
+	}
+	return recording.Patch(ctx, req)
+}
+
+// Patch makes the patch objects of a fix for what was built. It returns an
+// error that wraps diff.ErrNoChange when the patches change nothing in any
+// debuginfo's program. The source tree is in the end what it was, so that one
+// recording serves many fixes, one after the other.
+func (r *Recording) Patch(ctx context.Context, req Request) (*Result, error) {
+	p := &runner{Request: req, log: newLog(req.Log), recording: r}
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx); err != nil {
+		return nil, err
+	}
+	return &p.result, nil
+}
+
+func (r *runner) prepare() error {
 	r.Jobs = max(r.Jobs, 1)
 	if r.Logger == nil {
 		r.Logger = slog.New(slog.DiscardHandler)
@@ -84,25 +108,14 @@ func Run(ctx context.Context, req Request) (*Result, error) {
 		r.Progress = func(string, int, int) {}
 	}
 	var err error
-	if r.WorkDir, err = filepath.Abs(req.WorkDir); err != nil {
-		return nil, err
+	if r.WorkDir, err = filepath.Abs(r.WorkDir); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(r.WorkDir, 0o755); err != nil {
-		return nil, err
-	}
-	if err := r.run(ctx); err != nil {
-		return nil, err
-	}
-	return &r.result, nil
+	return os.MkdirAll(r.WorkDir, 0o755)
 }
 
 func (r *runner) run(ctx context.Context) error {
-	r.Progress(StageRecord, 0, 0)
-	recording, err := Record(ctx, Options{WorkDir: r.WorkDir, Front: r.Front}, r.Build)
-	if err != nil {
-		return err
-	}
-	r.recording = recording
+	recording := r.recording
 	tree, err := r.Tree()
 	if err != nil {
 		return err

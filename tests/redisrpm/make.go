@@ -5,14 +5,14 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/openeuler/syscare/tests/debian"
 )
 
 // Target is the package that the fixes are for.
@@ -57,22 +57,18 @@ func Make(ctx context.Context, log io.Writer) (*Packages, error) {
 	if missing := Tools(); len(missing) > 0 {
 		return nil, fmt.Errorf("cannot make the packages without %s: run `make setup`", strings.Join(missing, ", "))
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := debian.Cache()
 	if err != nil {
 		return nil, err
 	}
-	cache = filepath.Join(cache, "syscare-tests")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, err
-	}
-	unlock, err := lock(filepath.Join(cache, "redis.lock"))
+	unlock, err := debian.Lock(filepath.Join(cache, "redis.lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 
 	source := filepath.Join(cache, "redis-7.0.15-source")
-	if err := entry(source, func(dir string) error { return fetch(ctx, dir, log) }); err != nil {
+	if err := debian.Entry(source, func(dir string) error { return fetch(ctx, dir, log) }); err != nil {
 		return nil, err
 	}
 	key, err := buildKey(ctx)
@@ -80,7 +76,7 @@ func Make(ctx context.Context, log io.Writer) (*Packages, error) {
 		return nil, err
 	}
 	built := filepath.Join(cache, Target+"-"+key)
-	if err := entry(built, func(dir string) error { return build(ctx, dir, source, log) }); err != nil {
+	if err := debian.Entry(built, func(dir string) error { return build(ctx, dir, source, log) }); err != nil {
 		return nil, err
 	}
 	return &Packages{
@@ -89,45 +85,6 @@ func Make(ctx context.Context, log io.Writer) (*Packages, error) {
 		DebuginfoRPM: filepath.Join(built, "redis-debuginfo-7.0.15-1.x86_64.rpm"),
 		Patches:      filepath.Join(source, "debian", "patches"),
 	}, nil
-}
-
-// lock waits until no other process makes packages in this cache.
-func lock(name string) (unlock func(), err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// entry fills the cache directory named dir unless it exists. It appears under
-// its name only when fill has succeeded.
-func entry(dir string, fill func(dir string) error) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "new-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	if err := os.Chmod(work, 0o755); err != nil {
-		return err
-	}
-	if err := fill(work); err != nil {
-		return err
-	}
-	return os.Rename(work, dir)
 }
 
 // buildKey names everything that the packages depend on besides the source.
@@ -170,7 +127,7 @@ func build(ctx context.Context, dir, source string, log io.Writer) error {
 	// The rpm database of a Debian machine is empty: no dependency can be met.
 	// A package must not depend on the name of the machine or on who built it.
 	rpmbuild := func(stage string) error {
-		return run(ctx, dir, log, "rpmbuild", stage, "--nodeps",
+		return debian.Run(ctx, dir, log, "rpmbuild", stage, "--nodeps",
 			"--define", "_topdir "+top, "--define", "dist %{nil}", "--define", "_buildhost localhost",
 			"--define", "use_source_date_epoch_as_buildtime 1", "--define", "clamp_mtime_to_source_date_epoch 1",
 			specFile)
@@ -189,7 +146,7 @@ func build(ctx context.Context, dir, source string, log io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if err := run(ctx, tree, io.Discard, "patch", "-p1", "-F0", "--dry-run", "-f", "-i", file); err != nil {
+		if err := debian.Run(ctx, tree, io.Discard, "patch", "-p1", "-F0", "--dry-run", "-f", "-i", file); err != nil {
 			return fmt.Errorf("%s does not apply to the prepared tree: %w", fix.Name, err)
 		}
 	}

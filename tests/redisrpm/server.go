@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openeuler/syscare/tests/debian"
 )
 
 //go:embed testdata
@@ -27,7 +29,7 @@ type Server struct {
 
 // Unpack puts the files of the RPM below dir, as an installation would.
 func (p *Packages) Unpack(ctx context.Context, dir string) error {
-	return run(ctx, dir, io.Discard, "sh", "-c", `rpm2cpio "$1" | cpio -idm --quiet`, "sh", p.RPM)
+	return debian.Run(ctx, dir, io.Discard, "sh", "-c", `rpm2cpio "$1" | cpio -idm --quiet`, "sh", p.RPM)
 }
 
 // StartServer starts root/usr/bin/redis-server with four I/O threads, with the
@@ -125,7 +127,7 @@ func (c *Check) Library(t testing.TB) string {
 		err = os.WriteFile(source, text, 0o600)
 	}
 	if err == nil {
-		err = run(t.Context(), dir, io.Discard, "gcc", "-O2", "-Wall", "-Werror", "-fPIC", "-shared", "-o", library, source)
+		err = debian.Run(t.Context(), dir, io.Discard, "gcc", "-O2", "-Wall", "-Werror", "-fPIC", "-shared", "-o", library, source)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package redisrpm
+package debian
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// run starts a command in dir. What it prints goes to log; the end of it is
+// Run starts a command in dir. What it prints goes to log; the end of it is
 // also in the error, so that a failing test shows the reason.
-func run(ctx context.Context, dir string, log io.Writer, name string, args ...string) error {
+func Run(ctx context.Context, dir string, log io.Writer, name string, args ...string) error {
 	var tail bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -1,4 +1,4 @@
-package redisrpm
+package debian
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// The release of Debian that has Redis 7.0.15.
+// The release of Debian whose packages the tests are written for.
 const codename = "bookworm"
 
 // A stanza is one entry of an apt source list, reduced to what we copy.

@@ -1,0 +1,120 @@
+package corpus
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Line is the row for a terminal.
+func (r *Row) Line() string {
+	what := r.Reason
+	if r.Verdict == Patched {
+		what = fmt.Sprintf("%d functions, %d KB, %d µs", len(r.Names), (r.Bytes+1023)/1024, r.Pause.Microseconds())
+		if r.With > 0 {
+			what += fmt.Sprintf(" (with the %d before it)", r.With)
+		}
+	}
+	return fmt.Sprintf("%-11s %-60s %-8s %5.1f s  %s", r.Package.Name, short(r.Fix.Patch, 60), r.Verdict, r.Seconds, what)
+}
+
+func short(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit-1] + "…"
+}
+
+// counts sorts rows by what became of them.
+func counts(rows []*Row) (patchable, working, refused, idle, wrong int) {
+	for _, r := range rows {
+		switch {
+		case r.Fix.Idle:
+			idle++
+		case r.Fix.Refused != "":
+			refused++
+		default:
+			patchable++
+			if r.Verdict == Patched && r.Live {
+				working++
+			}
+		}
+		if r.Wrong() != "" {
+			wrong++
+		}
+	}
+	return patchable, working, refused, idle, wrong
+}
+
+// Summary counts the rows.
+func Summary(rows []*Row) string {
+	patchable, working, refused, idle, wrong := counts(rows)
+	return fmt.Sprintf("%d fixes: %d of %d patchable ones work, %d must be refused, %d change no code of the targets; %d are not as expected",
+		len(rows), working, patchable, refused, idle, wrong)
+}
+
+// Document writes what became of all fixes as Markdown.
+func Document(w io.Writer, packages []*Recorded, rows []*Row) {
+	fmt.Fprintf(w, "# Real fixes of real packages\n\nMade by `make corpus`. %s.\n\n", Summary(rows))
+	fmt.Fprint(w, `Each package is Debian 12's, built once with Debian's compiler flags as it was
+before its first fix in the table; each fix is a patch of Debian's. "Functions"
+are those replaced in all targets. The pause is the longest of the processes in
+which the patch was tried; "+n" after a fix says that it needs the n fixes
+before it and was built with them.
+
+`)
+	fmt.Fprint(w, "| package | kind | build | build seconds | targets |\n|---|---|---|---|---|\n")
+	for _, p := range packages {
+		fmt.Fprintf(w, "| %s | %s | %s | %.0f | %s |\n", p.Name, p.Kind, p.Build, p.Seconds, strings.Join(p.Targets(), ", "))
+	}
+	fmt.Fprint(w, "\n## Fixes\n\n| package | fix | verdict | functions | seconds | patch KB | pause µs |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		name := strings.TrimSuffix(r.Fix.Patch, ".patch")
+		if r.With > 0 {
+			name += fmt.Sprintf(" +%d", r.With)
+		}
+		verdict := string(r.Verdict)
+		if why := r.Wrong(); why != "" {
+			verdict = "**" + verdict + "**, not as expected"
+		}
+		functions, bytes, pause := "", "", ""
+		if r.Verdict == Patched {
+			functions, bytes, pause = fmt.Sprint(len(r.Names)), fmt.Sprint((r.Bytes+1023)/1024), fmt.Sprint(r.Pause.Microseconds())
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %.1f | %s | %s |\n", r.Package.Name, name, verdict, functions, r.Seconds, bytes, pause)
+	}
+	fmt.Fprint(w, "\n## Refusals\n\n| package | fix | reason | a better engine would need |\n|---|---|---|---|\n")
+	for _, r := range rows {
+		if r.Verdict != Refused {
+			continue
+		}
+		reason := strings.ReplaceAll(strings.ReplaceAll(r.Reason, "\n", " "), "|", "\\|")
+		better := r.Fix.Better
+		if better == "" {
+			better = "nothing: it must not be patched"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", r.Package.Name, strings.TrimSuffix(r.Fix.Patch, ".patch"), short(reason, 300), better)
+	}
+	if failed := slices.DeleteFunc(slices.Clone(rows), func(r *Row) bool { return r.Verdict != Failed }); len(failed) > 0 {
+		fmt.Fprint(w, "\n## Failures\n\n| package | fix | reason |\n|---|---|---|\n")
+		for _, r := range failed {
+			fmt.Fprintf(w, "| %s | %s | %s |\n", r.Package.Name, r.Fix.Patch, short(strings.ReplaceAll(strings.ReplaceAll(r.Reason, "\n", " "), "|", "\\|"), 300))
+		}
+	}
+}
+
+// Targets are the file names of the targets that the build made.
+func (r *Recorded) Targets() []string {
+	var names []string
+	found, err := r.targets()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, d := range found {
+		if !slices.Contains(names, d.Name) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}

@@ -60,8 +60,18 @@ func UnpackSource(ctx context.Context, p *rpmfile.Package, dir string) (*Tree, e
 // Build runs the package's own preparation and build once, unchanged, with
 // env. A missing build requirement is a MissingDependenciesError.
 func (t *Tree) Build(ctx context.Context, env []string, jobs int, log io.Writer) error {
+	return t.build(ctx, env, jobs, log)
+}
+
+// Rebuild runs the package's build once more, without its preparation: in
+// sources that were changed since.
+func (t *Tree) Rebuild(ctx context.Context, env []string, jobs int, log io.Writer) error {
+	return t.build(ctx, env, jobs, log, "--short-circuit")
+}
+
+func (t *Tree) build(ctx context.Context, env []string, jobs int, log io.Writer, how ...string) error {
 	n := strconv.Itoa(jobs)
-	argv := append([]string{"rpmbuild", "-bc", "--noclean", "--nocheck"}, directories(t.Topdir)...)
+	argv := append(append([]string{"rpmbuild", "-bc", "--noclean", "--nocheck"}, how...), directories(t.Topdir)...)
 	argv = append(argv, "--define", "_smp_build_ncpus "+n, t.Spec)
 	place := &workPlace{}
 	// rpmbuild's messages are read, so they must not be translated.

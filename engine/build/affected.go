@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -151,6 +152,9 @@ func generates(path string) string {
 	if strings.HasPrefix(base, "Makefile") || strings.HasPrefix(base, "GNUmakefile") || base == "makefile" {
 		return "a file of the build system"
 	}
+	if isDocument(base) || isSource(path) || isHeader(path) {
+		return ""
+	}
 	switch filepath.Ext(path) {
 	case ".mk", ".cmake", ".m4", ".ac", ".am":
 		return "a file of the build system"
@@ -165,5 +169,16 @@ func generates(path string) string {
 	case ".rs", ".go", ".f", ".f90", ".F", ".pas", ".d", ".vala", ".m", ".mm", ".cu":
 		return "a source in a language that cannot be patched"
 	}
-	return ""
+	return "which may take part in the build"
+}
+
+var (
+	documentEnding = regexp.MustCompile(`(?i)\.(md|txt|rst|html?|css|texi|texinfo|tex|pod|adoc|[1-9]|[1-9]\.in|po|pot|gmo|png|svg|jpe?g|gif|pdf|ya?ml|gitignore|gitattributes|editorconfig|service|conf|cfg|sample|example)$`)
+	documentName   = regexp.MustCompile(`(?i)^(readme|changes?|changelog|news|authors|copying|licen[cs]e|thanks|todo|history|install|bugs|releasing|release-?notes|security|contributing|version)([.-].*)?$`)
+)
+
+// isDocument recognises files that are for people, or for the installed
+// program.
+func isDocument(base string) bool {
+	return documentEnding.MatchString(base) || documentName.MatchString(base)
 }

@@ -188,6 +188,9 @@ func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err e
 			path string
 			into **object.File
 		}{{made[u].recorded, &d.Recorded}, {made[u].original, &d.Original}, {made[u].patched, &d.Patched}} {
+			if part.path == "" { // of a new unit
+				continue
+			}
 			if *part.into, err = files.open(part.path); err != nil {
 				return nil, err
 			}

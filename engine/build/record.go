@@ -23,28 +23,38 @@ type Options struct {
 // Record runs a build behind the compiler front. The function gets the
 // environment that the build's commands must be given.
 func Record(ctx context.Context, opt Options, run func(ctx context.Context, env []string) error) (*Recording, error) {
-	work, err := filepath.Abs(opt.WorkDir)
+	log, err := runRecorded(ctx, opt, run)
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsAny(work, " \t\n:") {
-		return nil, fmt.Errorf("work directory %q: compilers cannot be given paths with blanks or colons; use another directory", work)
+	return readRecording(log)
+}
+
+// runRecorded runs a build behind the front and gives the path of the log.
+func runRecorded(ctx context.Context, opt Options, run func(ctx context.Context, env []string) error) (log string, err error) {
+	work, err := filepath.Abs(opt.WorkDir)
+	if err != nil {
+		return "", err
 	}
-	bin, log := filepath.Join(work, "front"), filepath.Join(work, "record", "log")
+	if strings.ContainsAny(work, " \t\n:") {
+		return "", fmt.Errorf("work directory %q: compilers cannot be given paths with blanks or colons; use another directory", work)
+	}
+	bin := filepath.Join(work, "front")
+	log = filepath.Join(work, "record", "log")
 	if err := front.Prepare(log); err != nil {
-		return nil, fmt.Errorf("cannot prepare the recording: %w", err)
+		return "", fmt.Errorf("cannot prepare the recording: %w", err)
 	}
 	if err := makeFront(bin, opt.Front); err != nil {
-		return nil, err
+		return "", err
 	}
 	env := frontEnvironment(os.Environ(), bin, log)
 	if err := run(ctx, env); err != nil {
-		return nil, fmt.Errorf("recorded build: %w", err)
+		return "", fmt.Errorf("recorded build: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
+		return "", context.Cause(ctx)
 	}
-	return readRecording(log)
+	return log, nil
 }
 
 // OpenRecording reads what Record left below a work directory. The source tree
@@ -133,6 +143,21 @@ func readRecording(log string) (*Recording, error) {
 	}
 	defer f.Close()
 	r := newRecording(log)
+	return r, r.readFrom(f)
+}
+
+// read adds what the log says.
+func (r *Recording) read(log string) error {
+	f, err := os.Open(log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return r.readFrom(f)
+}
+
+func (r *Recording) readFrom(f *os.File) error {
+	log := r.log
 	lines := bufio.NewReaderSize(f, 1<<16)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -140,15 +165,15 @@ func readRecording(log string) (*Recording, error) {
 			break
 		}
 		if err != nil {
-			return nil, &IncompleteError{Command: log, Reason: "the last record is cut off: " + err.Error()}
+			return &IncompleteError{Command: log, Reason: "the last record is cut off: " + err.Error()}
 		}
 		var record front.Record
 		if err := json.Unmarshal(line, &record); err != nil {
-			return nil, &IncompleteError{Command: log, Reason: err.Error()}
+			return &IncompleteError{Command: log, Reason: err.Error()}
 		}
 		if err := r.add(&record); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return r, r.resolve()
+	return r.resolve()
 }

@@ -22,6 +22,10 @@ type Request struct {
 	// afterwards where the sources lie.
 	Build func(ctx context.Context, env []string) error
 	Tree  func() (string, error)
+	// Rebuild runs the build once more in the tree, which has been patched
+	// meanwhile. Nil if that cannot be done: then a fix that needs it is a
+	// NotReplayableError.
+	Rebuild func(ctx context.Context, env []string) error
 
 	Patches []string // patch files, in order
 	Strip   int      // leading directories to take off their names
@@ -59,6 +63,7 @@ type Result struct {
 const (
 	StageRecord  = "Building the program"
 	StagePlan    = "Checking patches"
+	StageRebuild = "Building the patched program"
 	StageCompile = "Compiling changed files"
 	StageDiff    = "Comparing objects"
 )
@@ -130,6 +135,10 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	r.note(r.plan.Notes...)
 	units, notes, err := recording.Affected(ctx, r.plan, r.WorkDir, r.Jobs, r.log)
+	var unreplayable *NotReplayableError
+	if errors.As(err, &unreplayable) && r.Rebuild != nil {
+		return r.runAgain(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -147,6 +156,32 @@ func (r *runner) run(ctx context.Context) error {
 	objects, err := r.compile(ctx, targets)
 	if err != nil {
 		return err
+	}
+	return r.diff(ctx, targets, objects)
+}
+
+// runAgain is what run does with the objects of a second build.
+func (r *runner) runAgain(ctx context.Context, why error) (err error) {
+	targets, original, err := r.again(ctx, why)
+	defer func() {
+		if original != "" {
+			err = errors.Join(err, r.putBack(original))
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if len(targets) == 0 {
+		return r.noChange("the patched build makes the same objects")
+	}
+	objects, err := r.compileRevised(ctx, targets, original)
+	if err != nil {
+		return err
+	}
+	for i, t := range targets {
+		for _, u := range t.revisions {
+			targets[i].units = append(targets[i].units, u.after)
+		}
 	}
 	return r.diff(ctx, targets, objects)
 }
@@ -205,7 +240,8 @@ func (r *runner) unrecorded() bool {
 // target is a program to patch and its affected units.
 type target struct {
 	*Pairing
-	units []*Unit
+	units     []*Unit
+	revisions []revised // of a second build
 }
 
 // targets pairs the links that contain affected units with their debuginfo.
@@ -233,7 +269,7 @@ func (r *runner) targets(affected []*Unit) ([]target, error) {
 			}
 		}
 		if len(units) > 0 {
-			targets = append(targets, target{p, units})
+			targets = append(targets, target{Pairing: p, units: units})
 		}
 	}
 	linked := map[*Unit]bool{}

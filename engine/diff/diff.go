@@ -10,7 +10,7 @@ import (
 // Unit is one translation unit before and after the fix.
 type Unit struct {
 	Source   string       // path of the source file, for people
-	Original *object.File // compiled with one section per function and datum
+	Original *object.File // compiled with one section per function and datum; nil for a new unit
 	Patched  *object.File // likewise, with the fix
 	// Recorded is the object that the target was linked from, with the flags
 	// of its own build. Where it is nil and the target holds no code, the code
@@ -86,12 +86,15 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 
 func loadPair(u Unit, t *target) (*pair, error) {
 	p := &pair{source: u.Source, target: t, equal: map[[2]*node]bool{}}
+	if u.Patched == nil {
+		return nil, fmt.Errorf("%s: no patched object", u.Source)
+	}
 	for _, part := range []struct {
 		what string
 		file *object.File
 		into **unit
 	}{{"original", u.Original, &p.original}, {"patched", u.Patched, &p.patched}, {"recorded", u.Recorded, &p.recorded}} {
-		if part.file == nil && part.what == "recorded" {
+		if part.file == nil && part.what != "patched" {
 			continue
 		}
 		loaded, err := loadUnit(part.file)
@@ -99,6 +102,11 @@ func loadPair(u Unit, t *target) (*pair, error) {
 			return nil, fmt.Errorf("%s: %s object: %w", u.Source, part.what, err)
 		}
 		*part.into = loaded
+	}
+	if p.original == nil {
+		// Everything in it is new; whoever asks for types or the language
+		// finds the same as in the patched object.
+		p.original = &unit{file: p.patched.file, arch: p.patched.arch}
 	}
 	return p, nil
 }

@@ -277,11 +277,13 @@ func (n *node) poolPiece(typ isa.RelocType, r object.Reloc) (piece []byte, delta
 		return nil, 0, fmt.Errorf("section %q: reference outside it at %#x", n.section.Name, start)
 	}
 	if n.section.Flags&elf.SHF_STRINGS == 0 {
+		// Compilers use a part of a larger constant as a smaller one.
 		size := max(int64(n.section.EntSize), 1)
-		if start+size > int64(len(n.data)) {
+		whole := start / size * size
+		if whole+size > int64(len(n.data)) {
 			return nil, 0, fmt.Errorf("section %q: constant at %#x is cut short", n.section.Name, start)
 		}
-		return n.data[start : start+size], delta, nil
+		return n.data[whole : whole+size], delta + start - whole, nil
 	}
 	width := max(int(n.section.EntSize), 1)
 	end := int(start)

@@ -186,6 +186,9 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 		Build: func(ctx context.Context, env []string) error {
 			return b.tree.Build(ctx, env, b.Jobs, b.work.log)
 		},
+		Rebuild: func(ctx context.Context, env []string) error {
+			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
+		},
 		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
 		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
 	}

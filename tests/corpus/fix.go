@@ -131,7 +131,8 @@ func (r *Recorded) make(ctx context.Context, patches []string, log io.Writer) ([
 	}
 	made, err := r.Recording.Patch(ctx, build.Request{
 		WorkDir: work, Front: r.front, Tree: func() (string, error) { return r.Tree, nil }, Patches: patches, Strip: 1,
-		Debug: targets, Jobs: 2, Log: log, UUID: func(object.BuildID) string { return uuid.NewString() },
+		Rebuild: func(ctx context.Context, env []string) error { return r.Package.run(ctx, r.Tree, env, log) },
+		Debug:   targets, Jobs: 2, Log: log, UUID: func(object.BuildID) string { return uuid.NewString() },
 	})
 	if err != nil {
 		return nil, err

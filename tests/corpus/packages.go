@@ -21,7 +21,7 @@ func Packages() []*Package {
 		{
 			Name: "cjson", Kind: "library", Build: "make", Fast: true,
 			Script:  `MAKEFLAGS= make R_CFLAGS="$CFLAGS $CPPFLAGS -fPIC -std=c89" shared`,
-			Targets: []string{"libcjson.so*"},
+			Targets: []string{"libcjson.so*", "libcjson_utils.so*"},
 			Fixes: []Fix{
 				{Patch: "0001-add-null-checkings.patch"},
 				{Patch: "0002-add-null-check-to-cjson-setvaluestring.patch"},
@@ -45,8 +45,8 @@ func Packages() []*Package {
 		},
 		{
 			Name: "memcached", Kind: "daemon", Build: "autotools",
-			Needs:   []string{"libevent-dev", "autoconf", "automake"},
-			Script:  "[ -x configure ] || autoreconf -fi; ./configure && make memcached",
+			Needs:   []string{"libevent-dev", "libsasl2-dev", "autoconf", "automake"},
+			Script:  "[ -x configure ] || autoreconf -fi; ./configure --enable-sasl --enable-sasl-pwdb --enable-proxy && make",
 			Targets: []string{"memcached"},
 			Live:    "{target} -u root -s {dir}/socket -t 4",
 			Fixes: []Fix{

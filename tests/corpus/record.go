@@ -172,14 +172,19 @@ func (p *Package) build(ctx context.Context, dir, front string, log io.Writer) e
 	}
 	began := time.Now()
 	_, err = build.Record(ctx, build.Options{WorkDir: dir, Front: front}, func(ctx context.Context, env []string) error {
-		cmd := exec.CommandContext(ctx, "nice", "-n", "5", "bash", "-e", "-o", "pipefail", "-c", p.Script)
-		cmd.Dir = source.Tree
-		cmd.Env = append(env, append(flags(), "LC_ALL=C.UTF-8", "SOURCE_DATE_EPOCH=1700000000", "MAKEFLAGS=-j2")...)
-		cmd.Stdout, cmd.Stderr = log, log
-		return cmd.Run()
+		return p.run(ctx, source.Tree, env, log)
 	})
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "seconds"), []byte(fmt.Sprintf("%.1f", time.Since(began).Seconds())), 0o644)
+}
+
+// run runs the package's script in its tree.
+func (p *Package) run(ctx context.Context, tree string, env []string, log io.Writer) error {
+	cmd := exec.CommandContext(ctx, "nice", "-n", "5", "bash", "-e", "-o", "pipefail", "-c", p.Script)
+	cmd.Dir = tree
+	cmd.Env = append(env, append(flags(), "LC_ALL=C.UTF-8", "SOURCE_DATE_EPOCH=1700000000", "MAKEFLAGS=-j2")...)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd.Run()
 }

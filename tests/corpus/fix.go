@@ -98,6 +98,21 @@ func (r *Recorded) Try(ctx context.Context, fix Fix, log io.Writer) *Row {
 	return row
 }
 
+// Entities makes the patch objects of one fix.
+func (r *Recorded) Entities(ctx context.Context, fix Fix, log io.Writer) ([]build.Entity, error) {
+	return r.patch(ctx, &Row{Package: r.Package, Fix: fix}, log)
+}
+
+// Find is the package of that name in the table.
+func Find(name string) *Package {
+	for _, p := range Packages() {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
 // patch makes the patch objects: of the fix alone or, where it does not fit,
 // with those before it.
 func (r *Recorded) patch(ctx context.Context, row *Row, log io.Writer) ([]build.Entity, error) {
@@ -132,7 +147,9 @@ func (r *Recorded) make(ctx context.Context, patches []string, log io.Writer) ([
 	made, err := r.Recording.Patch(ctx, build.Request{
 		WorkDir: work, Front: r.front, Tree: func() (string, error) { return r.Tree, nil }, Patches: patches, Strip: 1,
 		Rebuild: func(ctx context.Context, env []string) error { return r.Package.run(ctx, r.Tree, env, log) },
-		Debug:   targets, Jobs: 2, Log: log, UUID: func(object.BuildID) string { return uuid.NewString() },
+		Debug:   targets, Jobs: 2, Log: log, UUID: func(id object.BuildID) string {
+			return uuid.NewSHA1(uuid.Nil, []byte(string(id)+strings.Join(patches, " "))).String()
+		},
 	})
 	if err != nil {
 		return nil, err

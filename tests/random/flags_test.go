@@ -1,6 +1,11 @@
 package random
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+)
 
 // flags are how a program and its objects are compiled and linked.
 type flags struct {
@@ -39,14 +44,39 @@ func randomFlags(r *rand.Rand) flags {
 	}
 	sometimes(4, "-fno-plt")
 	sometimes(3, "-fstack-protector-strong")
-	sometimes(8, "-fpatchable-function-entry=5")
 	sometimes(5, "-fvisibility=hidden")
 	sometimes(5, "-fno-omit-frame-pointer")
-	sometimes(6, "-fno-asynchronous-unwind-tables")
-	sometimes(6, "-falign-functions=1")
-	sometimes(6, "-fstack-clash-protection")
 	if optimise[0] != "-O0" {
 		sometimes(3, "-D_FORTIFY_SOURCE=3")
 	}
+	for _, rare := range []string{
+		"-fpatchable-function-entry=5", "-fno-asynchronous-unwind-tables", "-falign-functions=1", "-fstack-clash-protection",
+		"-mtls-dialect=gnu2", "-fzero-call-used-regs=used-gpr", "-ftrivial-auto-var-init=zero",
+		"-fexceptions", "-funroll-loops", "-fno-strict-aliasing", "-fno-inline", "-fmerge-all-constants", "-fno-toplevel-reorder",
+		"-fno-jump-tables", "-pg", "-g3", "-gdwarf-4", "-gz",
+	} {
+		sometimes(10, rare)
+	}
+	if slices.Contains(f.compile, "-fcf-protection=none") {
+		sometimes(6, "-mindirect-branch=thunk") // the two exclude each other
+	}
+	if haveAVX2() {
+		sometimes(6, "-march=x86-64-v3")
+	}
+	if r.IntN(8) == 0 {
+		f.compile = append(f.compile, "-ffunction-sections", "-fdata-sections")
+		f.link = append(f.link, "-Wl,--gc-sections")
+	}
+	for _, rare := range []string{"-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,-Bsymbolic-functions"} {
+		if r.IntN(10) == 0 {
+			f.link = append(f.link, rare)
+		}
+	}
 	return f
+}
+
+// haveAVX2 reports whether this processor runs what is compiled for x86-64-v3.
+func haveAVX2() bool {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && strings.Contains(string(info), " avx2 ")
 }

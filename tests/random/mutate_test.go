@@ -103,10 +103,20 @@ var (
 		{"removed statement", removeStatement},
 		{"new name", rename},
 	}
+	// observations only print, lines that begin with "added". Their variables
+	// often have the names of existing ones.
+	observations = []mutation{{"observation", insert(func(r *rand.Rand, _, name string) string {
+		name = []string{"calls", "sum", "seen", name}[r.IntN(4)]
+		return fmt.Sprintf("{ static unsigned %s = %d; if (%s < 20) { printf(\"added %%u\\n\", %s); %s += 4; } }",
+			name, 3*r.IntN(2), name, name, name)
+	})}}
 )
 
-// mutate changes the text in the given number of places, and tells how.
-func mutate(r *rand.Rand, text string, changes int) (string, []string) {
+var added = regexp.MustCompile(`(?m)^added \d+\n`)
+
+// mutate changes the text in the given number of places, and tells how. If
+// observing, all that the program does stays the same.
+func mutate(r *rand.Rand, text string, changes int, observing bool) (string, []string) {
 	var done []string
 	for tries := 0; len(done) < changes && tries < 100*changes; tries++ {
 		kinds, prefix := mutations, "feature_"
@@ -115,6 +125,9 @@ func mutate(r *rand.Rand, text string, changes int) (string, []string) {
 			if r.IntN(3) > 0 {
 				kinds = csmithMutations
 			}
+		}
+		if observing {
+			kinds = observations
 		}
 		all := slices.DeleteFunc(functions(text), func(f function) bool { return !strings.HasPrefix(f.name, prefix) })
 		f, m := all[r.IntN(len(all))], kinds[r.IntN(len(kinds))]

@@ -32,27 +32,31 @@ var (
 )
 
 // newProgram makes the source of a program, with placeholders for constants in
-// the part that is ours. csmith leaves a file in dir.
+// the part that is ours.
 func newProgram(t *testing.T, r *rand.Rand, dir string) string {
 	t.Helper()
 	header, err := os.ReadFile("testdata/features.h")
 	require.NoError(t, err)
 	features, err := os.ReadFile("testdata/features.c")
 	require.NoError(t, err)
+	return string(header) + varyLinkage(r, csmith(t, r, dir)) + string(features)
+}
+
+// csmith makes a small program whose main function is called csmith_main.
+func csmith(t *testing.T, r *rand.Rand, dir string) string {
+	t.Helper()
 	for range 50 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cmd := exec.CommandContext(ctx, "csmith", append(csmithOptions, "--seed", strconv.FormatUint(uint64(r.Uint32()), 10))...)
-		cmd.Dir = dir
+		cmd.Dir = dir // it leaves a file there
 		out, err := cmd.Output()
 		cancel()
 		require.NoError(t, err, "csmith")
 		text := string(out)
-		if len(text) < smallest || len(text) > biggest || len(functions(text)) < 3 {
-			continue
+		if len(text) >= smallest && len(text) <= biggest && len(functions(text)) >= 3 {
+			require.Contains(t, text, "int main (void)")
+			return strings.Replace(text, "int main (void)", "int csmith_main (void)", 1)
 		}
-		require.Contains(t, text, "int main (void)")
-		text = strings.Replace(text, "int main (void)", "int csmith_main (void)", 1)
-		return string(header) + varyLinkage(r, text) + string(features)
 	}
 	require.Fail(t, "csmith makes no small program")
 	return ""

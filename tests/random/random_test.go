@@ -54,6 +54,9 @@ func summarise(t *testing.T, outcomes []outcome) {
 			if o.visible {
 				visible++
 			}
+			if o.observing {
+				count["patched, and the state compared"]++
+			}
 			for _, f := range slices.Concat(o.flags.compile, o.flags.link) {
 				count["patched with "+f]++
 			}
@@ -76,7 +79,7 @@ func summarise(t *testing.T, outcomes []outcome) {
 	}
 	assert.Greater(t, 2*patched, len(outcomes), "more than half of the programs are patched")
 	assert.Greater(t, 2*visible, patched, "more than half of the fixes can be seen")
-	for _, m := range slices.Concat(mutations, csmithMutations) {
+	for _, m := range slices.Concat(mutations, csmithMutations, observations) {
 		assert.NotZero(t, count["patched mutation "+m.name], "no program was patched with the mutation %q", m.name)
 	}
 }

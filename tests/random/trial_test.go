@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ type outcome struct {
 	refused   string // the reason, without names and numbers; "" if patched
 	unchanged bool   // diff found nothing functional
 	visible   bool   // the fix changes what is printed
+	observing bool   // it only prints, see observations
 }
 
 // refusals are the reasons for which a fix made by mutate may be refused.
@@ -41,9 +43,10 @@ var unresolved = regexp.MustCompile(`cannot resolve symbol "__(u|)(div|mod)ti3":
 
 // trial is one program, and where its files are.
 type trial struct {
-	t    *testing.T
-	seed uint64
-	dir  string
+	t     *testing.T
+	seed  uint64
+	dir   string
+	decoy []string // objects linked in front of the program, and behind it
 	outcome
 }
 
@@ -63,10 +66,27 @@ func run(t *testing.T, seed uint64) outcome {
 	}()
 	r := rand.New(rand.NewPCG(seed, 0))
 	tr.flags = randomFlags(r)
+	tr.observing = r.IntN(4) == 0
+	if r.IntN(3) == 0 {
+		tr.addDecoy(r)
+	}
 	original, patched := tr.programs(r)
 	tr.visible = original != patched
 	tr.patch(original, patched)
 	return tr.outcome
+}
+
+// addDecoy has the program linked with another that has the same file name,
+// and static functions and variables of the same names.
+func (tr *trial) addDecoy(r *rand.Rand) {
+	tr.t.Helper()
+	require.NoError(tr.t, os.MkdirAll(tr.path("decoy"), 0o755))
+	tr.write("decoy/original.c", "#define csmith_main decoy_main\n"+csmith(tr.t, r, tr.dir))
+	tr.compile("decoy/original.c", "decoy.o")
+	tr.decoy = []string{tr.path("decoy.o"), ""}
+	if r.IntN(2) == 0 {
+		slices.Reverse(tr.decoy)
+	}
 }
 
 // programs builds programs and their fixes until one pair of them ends by
@@ -80,11 +100,11 @@ func (tr *trial) programs(r *rand.Rand) (original, patched string) {
 		for range r.IntN(3) {
 			all := placeholder.FindAllString(text, -1)
 			// Changed data is refused; a few such programs are enough.
-			if i := r.IntN(len(all)); strings.HasPrefix(all[i], "RANDOM") || r.IntN(4) == 0 {
+			if i := r.IntN(len(all)); !tr.observing && (strings.HasPrefix(all[i], "RANDOM") || r.IntN(4) == 0) {
 				other[i] = true
 			}
 		}
-		fixed, done := mutate(r, fill(seed, text, other), changes)
+		fixed, done := mutate(r, fill(seed, text, other), changes, tr.observing)
 		tr.mutations = done
 		for i := range other {
 			tr.mutations = append(tr.mutations, fmt.Sprintf("value %d", i))
@@ -114,7 +134,7 @@ func (tr *trial) patch(original, patched string) {
 
 	p := live.Start(t, exec.Command(program, "30"))
 	text := p.Text(program)
-	require.Equal(t, original, answer(p), "before")
+	require.Equal(t, original, answer(p, "run"), "before")
 
 	code, message := tr.syscare("diff", "--original", tr.path("original.o"), "--patched", tr.path("patched.o"), "--debuginfo", program, "--output", object)
 	switch code {
@@ -133,18 +153,40 @@ func (tr *trial) patch(original, patched string) {
 	default:
 		require.Failf(t, "diff", "exit code %d: %s", code, message)
 	}
+	check := func(want, when string) { tr.requireSame(want, answer(p, "run"), when) }
+	if tr.observing {
+		tr.requireSame(original, added.ReplaceAllString(patched, ""), "the fix only prints")
+		check = tr.compareState(p, live.Start(t, exec.Command(program, "30")))
+	}
 	code, message = tr.syscare("apply", "--object", object, "--pid", p.PID)
 	// Whether a library has what the fix needs is known in the process only.
 	if tr.refused = unresolved.FindString(message); code == 5 && tr.refused != "" {
-		tr.requireSame(original, answer(p), "after apply has refused")
+		check(original, "after apply has refused")
 	} else {
 		require.Zero(t, code, "apply: %s", message)
-		tr.requireSame(patched, answer(p), "patched")
+		check(patched, "patched")
 		code, message = tr.syscare("remove", "--object", object, "--pid", p.PID)
 		require.Zero(t, code, "remove: %s", message)
-		tr.requireSame(original, answer(p), "removed")
+		check(original, "removed")
 	}
 	require.True(t, bytes.Equal(text, p.Text(program)), "every byte of the program's code is as it was")
+}
+
+// compareState has the program and another that is never patched work, and
+// returns what does so again and compares: all that a fix leaves alone, static
+// locals above all, keeps its state over apply and remove.
+func (tr *trial) compareState(p, other *live.Process) func(_, when string) {
+	work := func(command, when string) {
+		tr.t.Helper()
+		tr.requireSame(answer(other, command), added.ReplaceAllString(answer(p, command), ""), when)
+	}
+	work("warm", "before")
+	return func(_, when string) {
+		tr.t.Helper()
+		for _, command := range []string{"run", "warm", "run"} {
+			work(command, when+", state, "+command)
+		}
+	}
 }
 
 // requireSame compares what was printed with what should be.
@@ -182,16 +224,19 @@ func (tr *trial) compile(source, output string, more ...string) {
 func (tr *trial) ends(name string) (string, bool) {
 	tr.t.Helper()
 	tr.compile(name+".c", name+".whole.o")
-	args := append(append([]string{"-Wl,--build-id", "testdata/driver.c", tr.path(name + ".whole.o")}, tr.flags.compile...), tr.flags.link...)
-	tr.gcc(name, args...)
-	printed := answer(live.Start(tr.t, exec.Command(tr.path(name), "1")))
+	objects := []string{tr.path(name + ".whole.o")}
+	if tr.decoy != nil {
+		objects = slices.DeleteFunc([]string{tr.decoy[0], objects[0], tr.decoy[1]}, func(s string) bool { return s == "" })
+	}
+	tr.gcc(name, slices.Concat([]string{"-Wl,--build-id", "testdata/driver.c"}, objects, tr.flags.compile, tr.flags.link)...)
+	printed := answer(live.Start(tr.t, exec.Command(tr.path(name), "1")), "run")
 	return printed, strings.HasSuffix(printed, "end exit 0\n")
 }
 
-// answer asks a program for its result.
-func answer(p *live.Process) string {
+// answer tells a program to do something and returns what it prints.
+func answer(p *live.Process, command string) string {
 	var printed strings.Builder
-	p.Say("run")
+	p.Say(command)
 	for {
 		line := p.Answer()
 		printed.WriteString(line + "\n")

@@ -1,6 +1,6 @@
-// Asks the program for its result, each time in a fresh copy of the process:
-// what runs here never changes its own data, so every answer starts from the
-// initial state, and a child of a patched process runs patched code.
+// "run" asks the program for its result in a fresh copy of the process, so that
+// every answer starts from the same state; a child of a patched process runs
+// patched code. "warm" changes the state of the process itself.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 int compute(void);
+void feature_all(unsigned x);
 
 static void run(rlim_t seconds)
 {
@@ -35,14 +36,27 @@ static void run(rlim_t seconds)
 	fflush(stdout);
 }
 
+static void warm(void)
+{
+	unsigned i;
+
+	for (i = 0; i < 3; i++)
+		feature_all(i * 77 + 5);
+	puts("end warm");
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
 	char line[64];
 
 	puts("ready");
 	fflush(stdout);
-	while (fgets(line, sizeof line, stdin))
+	while (fgets(line, sizeof line, stdin)) {
 		if (strcmp(line, "run\n") == 0)
 			run(argc > 1 ? strtoul(argv[1], NULL, 10) : 1);
+		else if (strcmp(line, "warm\n") == 0)
+			warm();
+	}
 	return 0;
 }

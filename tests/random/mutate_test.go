@@ -48,7 +48,10 @@ func functions(text string) (list []function) {
 
 // counters lists integer variables that decide neither how often a loop runs
 // nor which element of an array is used, so that any value of theirs is valid.
-func counters(text string) []string {
+//
+// Functions of ours may be in another unit than csmith's, so they get global
+// variables only.
+func counters(text string, f function) []string {
 	bound := map[string]bool{}
 	for _, part := range append(loop.FindAllString(text, -1), index.FindAllString(text, -1)...) {
 		for _, name := range variable.FindAllString(part, -1) {
@@ -57,7 +60,7 @@ func counters(text string) []string {
 	}
 	names := []string{"feature_state"}
 	for _, m := range scalar.FindAllStringSubmatch(text, -1) {
-		if !bound[m[1]] {
+		if !bound[m[1]] && (strings.HasPrefix(f.name, "func_") || !strings.HasPrefix(m[0], "static ")) {
 			names = append(names, m[1])
 		}
 	}
@@ -225,7 +228,7 @@ func swapOperands(r *rand.Rand, text string, f function) (string, bool) {
 // that may have any value. The statement may use a name that is new.
 func insert(write func(r *rand.Rand, target, name string) string) func(*rand.Rand, string, function) (string, bool) {
 	return func(r *rand.Rand, text string, f function) (string, bool) {
-		return addStatement(r, text, f, write(r, counter(r, text), newName(r, "added"))), true
+		return addStatement(r, text, f, write(r, counter(r, text, f), newName(r, "added"))), true
 	}
 }
 
@@ -238,8 +241,8 @@ func addStatement(r *rand.Rand, text string, f function, statement string) strin
 	return text[:at] + "\t" + statement + "\n" + text[at:]
 }
 
-func counter(r *rand.Rand, text string) string {
-	names := counters(text)
+func counter(r *rand.Rand, text string, f function) string {
+	names := counters(text, f)
 	return names[r.IntN(len(names))]
 }
 
@@ -249,7 +252,7 @@ func insertReturn(r *rand.Rand, text string, f function) (string, bool) {
 	if !f.integer {
 		return text, false
 	}
-	return addStatement(r, text, f, fmt.Sprintf("if (%s %% %d == 1) return %d;", counter(r, text), 2+r.IntN(3), r.IntN(100))), true
+	return addStatement(r, text, f, fmt.Sprintf("if (%s %% %d == 1) return %d;", counter(r, text, f), 2+r.IntN(3), r.IntN(100))), true
 }
 
 // removeStatement takes out an assignment to a variable that may have any value.
@@ -258,7 +261,7 @@ func removeStatement(r *rand.Rand, text string, f function) (string, bool) {
 	if !ok {
 		return text, false
 	}
-	for _, name := range counters(text) {
+	for _, name := range counters(text, f) {
 		if name == text[m[2]:m[3]] {
 			return text[:m[0]] + "\t;\n" + text[m[1]:], true
 		}
@@ -290,7 +293,7 @@ func insertHelper(r *rand.Rand, text string, f function) (string, bool) {
 	for strings.Contains(body, "$") {
 		body = strings.Replace(body, "$", fmt.Sprint(1+r.IntN(1000)), 1)
 	}
-	target := counter(r, text)
+	target := counter(r, text, f)
 	text = addStatement(r, text, f, fmt.Sprintf("%s ^= %s((unsigned)%s);", target, name, target))
 	storage := []string{"static ", "static __attribute__((noinline)) ", "", "static inline "}[r.IntN(4)]
 	return text[:f.line] + storage + "unsigned " + name + "(unsigned x)\n{\n\t" + body + "\n}\n" + text[f.line:], true

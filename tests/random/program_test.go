@@ -39,7 +39,28 @@ func newProgram(t *testing.T, r *rand.Rand, dir string) string {
 	require.NoError(t, err)
 	features, err := os.ReadFile("testdata/features.c")
 	require.NoError(t, err)
-	return string(header) + varyLinkage(r, csmith(t, r, dir)) + string(features)
+	return string(header) + unitMark + varyLinkage(r, csmith(t, r, dir)) + unitMark + string(features)
+}
+
+// unitMark stands between the parts of a program: what both units share,
+// csmith's functions, and ours.
+const unitMark = "\n// ----\n"
+
+var (
+	shared       = strings.NewReplacer("static __thread unsigned feature_thread", "__thread unsigned feature_thread", "static const char *feature_word", "const char *feature_word", "static unsigned feature_plus", "unsigned feature_plus")
+	globalScalar = regexp.MustCompile(`(?m)^u?int(?:8|16|32|64)_t g_\d+\b`)
+	sharedHas    = regexp.MustCompile(`(?m)^((?:__thread )?unsigned feature_\w+) = \d+;$`)
+)
+
+// units are the two translation units of a program.
+func units(text string) []string {
+	parts := strings.Split(shared.Replace(text), unitMark)
+	var externs strings.Builder
+	externs.WriteString("#include <stdint.h>\n")
+	for _, declaration := range globalScalar.FindAllString(parts[1], -1) {
+		externs.WriteString("extern " + declaration + ";\n")
+	}
+	return []string{sharedHas.ReplaceAllString(parts[0], "extern $1;") + parts[1], parts[0] + externs.String() + parts[2]}
 }
 
 // csmith makes a small program whose main function is called csmith_main.

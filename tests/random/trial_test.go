@@ -46,6 +46,7 @@ type trial struct {
 	t     *testing.T
 	seed  uint64
 	dir   string
+	units []string // what the names of its files end in, before the dot
 	decoy []string // objects linked in front of the program, and behind it
 	outcome
 }
@@ -67,6 +68,10 @@ func run(t *testing.T, seed uint64) outcome {
 	r := rand.New(rand.NewPCG(seed, 0))
 	tr.flags = randomFlags(r)
 	tr.observing = r.IntN(4) == 0
+	tr.units = []string{""}
+	if r.IntN(3) == 0 {
+		tr.units = []string{"", ".features"}
+	}
 	if r.IntN(3) == 0 {
 		tr.addDecoy(r)
 	}
@@ -109,8 +114,8 @@ func (tr *trial) programs(r *rand.Rand) (original, patched string) {
 		for i := range other {
 			tr.mutations = append(tr.mutations, fmt.Sprintf("value %d", i))
 		}
-		tr.write("original.c", fill(seed, text, nil))
-		tr.write("patched.c", fixed)
+		tr.writeUnits("original", fill(seed, text, nil))
+		tr.writeUnits("patched", fixed)
 		var ok bool
 		if original, ok = tr.ends("original"); !ok {
 			continue
@@ -128,15 +133,20 @@ func (tr *trial) patch(original, patched string) {
 	t := tr.t
 	t.Helper()
 	sections := []string{"-ffunction-sections", "-fdata-sections", "-fno-common"}
-	tr.compile("original.c", "original.o", sections...)
-	tr.compile("patched.c", "patched.o", sections...)
 	program, object := tr.path("original"), tr.path("patch.o")
+	pairs := []string{"diff", "--debuginfo", program, "--output", object}
+	for _, unit := range tr.units {
+		for _, name := range []string{"original", "patched"} {
+			tr.compile(name+unit+".c", name+unit+".o", sections...)
+			pairs = append(pairs, "--"+name, tr.path(name+unit+".o"))
+		}
+	}
 
 	p := live.Start(t, exec.Command(program, "30"))
 	text := p.Text(program)
 	require.Equal(t, original, answer(p, "run"), "before")
 
-	code, message := tr.syscare("diff", "--original", tr.path("original.o"), "--patched", tr.path("patched.o"), "--debuginfo", program, "--output", object)
+	code, message := tr.syscare(pairs...)
 	switch code {
 	case 0:
 	case 3:
@@ -146,6 +156,7 @@ func (tr *trial) patch(original, patched string) {
 	case 5:
 		for _, reason := range refusals {
 			if tr.refused = reason.FindString(message); tr.refused != "" {
+				t.Logf("refused: %s\nflags: %v\nmutations: %s", message, tr.flags, strings.Join(tr.mutations, ", "))
 				return
 			}
 		}
@@ -158,16 +169,19 @@ func (tr *trial) patch(original, patched string) {
 		tr.requireSame(original, added.ReplaceAllString(patched, ""), "the fix only prints")
 		check = tr.compareState(p, live.Start(t, exec.Command(program, "30")))
 	}
-	code, message = tr.syscare("apply", "--object", object, "--pid", p.PID)
+	change := []string{"--object", object, "--pid", p.PID}
+	code, message = tr.syscare(append([]string{"apply"}, change...)...)
 	// Whether a library has what the fix needs is known in the process only.
 	if tr.refused = unresolved.FindString(message); code == 5 && tr.refused != "" {
 		check(original, "after apply has refused")
 	} else {
 		require.Zero(t, code, "apply: %s", message)
 		check(patched, "patched")
-		code, message = tr.syscare("remove", "--object", object, "--pid", p.PID)
-		require.Zero(t, code, "remove: %s", message)
-		check(original, "removed")
+		for _, again := range []struct{ verb, prints string }{{"remove", original}, {"apply", patched}, {"remove", original}} {
+			code, message = tr.syscare(append([]string{again.verb}, change...)...)
+			require.Zero(t, code, "%s: %s", again.verb, message)
+			check(again.prints, again.verb)
+		}
 	}
 	require.True(t, bytes.Equal(text, p.Text(program)), "every byte of the program's code is as it was")
 }
@@ -206,6 +220,18 @@ func (tr *trial) write(name, text string) {
 	require.NoError(tr.t, os.WriteFile(tr.path(name), []byte(text), 0o644))
 }
 
+// writeUnits writes the source files of a program.
+func (tr *trial) writeUnits(name, text string) {
+	tr.t.Helper()
+	if len(tr.units) == 1 {
+		tr.write(name+".c", text)
+		return
+	}
+	for i, unit := range units(text) {
+		tr.write(name+tr.units[i]+".c", unit)
+	}
+}
+
 func (tr *trial) gcc(output string, args ...string) {
 	tr.t.Helper()
 	args = append(args, "-w", "-o", tr.path(output))
@@ -223,10 +249,13 @@ func (tr *trial) compile(source, output string, more ...string) {
 // it does not end by itself within a second of computing.
 func (tr *trial) ends(name string) (string, bool) {
 	tr.t.Helper()
-	tr.compile(name+".c", name+".whole.o")
-	objects := []string{tr.path(name + ".whole.o")}
+	var objects []string
+	for _, unit := range tr.units {
+		tr.compile(name+unit+".c", name+unit+".whole.o")
+		objects = append(objects, tr.path(name+unit+".whole.o"))
+	}
 	if tr.decoy != nil {
-		objects = slices.DeleteFunc([]string{tr.decoy[0], objects[0], tr.decoy[1]}, func(s string) bool { return s == "" })
+		objects = slices.DeleteFunc(slices.Insert(slices.Clone(tr.decoy), 1, objects...), func(s string) bool { return s == "" })
 	}
 	tr.gcc(name, slices.Concat([]string{"-Wl,--build-id", "testdata/driver.c"}, objects, tr.flags.compile, tr.flags.link)...)
 	printed := answer(live.Start(tr.t, exec.Command(tr.path(name), "1")), "run")

@@ -42,12 +42,13 @@ test: setup build ## set up, then run all tests
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
 
-# Where nightly begins: another day, other programs.
+# Where nightly begins: another day, other programs. And how many it makes.
 SEED        ?= $(shell date +%Y%m%d0000)
+COUNT       ?= 2000
 
 .PHONY: nightly
-nightly: setup ## patch 2,000 random programs while they run (SEED=N to choose which)
-	$(GO) test ./tests/random -run TestRandomPrograms -timeout 4h -v -programs 2000 -seed $(SEED) | grep -v -e '^=== ' -e '--- PASS'
+nightly: setup ## patch 2,000 random programs while they run (SEED=N COUNT=N to choose which)
+	set -o pipefail; $(GO) test ./tests/random -run TestRandomPrograms -timeout 4h -v -programs $(COUNT) -seed $(SEED) | grep -v -e '^=== ' -e '--- PASS'
 
 .PHONY: race
 race: setup build ## all tests with the race detector

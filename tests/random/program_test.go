@@ -23,7 +23,7 @@ var csmithOptions = []string{
 }
 
 // A csmith program in these bounds has something to change and is compiled quickly.
-const smallest, biggest = 4_000, 14_000
+const smallest, biggest = 4_000, 12_000
 
 var (
 	placeholder    = regexp.MustCompile(`\b(RANDOM|INITIAL)\((\d+)\)`)

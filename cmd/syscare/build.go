@@ -33,6 +33,7 @@ func (p *program) buildCommand() *cli.Command {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "output `DIR`ectory", Value: "."},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "`N` parallel build jobs", Value: runtime.NumCPU()},
 			&cli.BoolFlag{Name: "skip_compiler_check", Aliases: []string{"skip-compiler-check"}, Usage: "skip the compiler version check (not recommended)"},
+			allowLayoutFlag(), allowDataFlag(),
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
 			&cli.StringSliceFlag{Name: "patch", Aliases: []string{"p"}, Usage: "patch `FILE`(s)"},
@@ -71,7 +72,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		Tool: versionString(), Logger: p.log,
+		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {
 		return req, err

@@ -29,10 +29,24 @@ func (p *program) diffCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "patched", Usage: "patched object `FILE`(s), in the same order"},
 			&cli.StringFlag{Name: "debuginfo", Usage: "target `ELF` with symbols, or its debuginfo"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the patch object to `FILE`"},
-			&cli.StringSliceFlag{Name: "allow-layout", Usage: "accept that the layout of `TYPE` changes, which lives on the stack only"},
+			allowLayoutFlag(), allowDataFlag(),
 		},
 		Action: p.diffAction,
 	}
+}
+
+func allowLayoutFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "allow-layout", Aliases: []string{"allow_layout"},
+		Usage: "accept that the layout of `TYPE` changes, because it lives on the stack only"}
+}
+
+func allowDataFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "allow-data", Aliases: []string{"allow_data"},
+		Usage: "accept that the initial value or size of the variable `NAME` changes for new code only"}
+}
+
+func accepted(c *cli.Context) diff.Accept {
+	return diff.Accept{Layouts: c.StringSlice("allow-layout"), Data: c.StringSlice("allow-data")}
 }
 
 func (p *program) diffAction(c *cli.Context) error {
@@ -55,7 +69,7 @@ func (p *program) diffAction(c *cli.Context) error {
 			return err
 		}
 	}
-	res, err := diffObjects(original, patched, c.String("debuginfo"), c.StringSlice("allow-layout"))
+	res, err := diffObjects(original, patched, c.String("debuginfo"), accepted(c))
 	if err != nil {
 		return fmt.Errorf("cannot make a patch object: %w", err)
 	}
@@ -65,7 +79,7 @@ func (p *program) diffAction(c *cli.Context) error {
 	return writeWhole(c.String("output"), res.Object)
 }
 
-func diffObjects(original, patched []string, target string, allowLayout []string) (*diff.Result, error) {
+func diffObjects(original, patched []string, target string, accept diff.Accept) (*diff.Result, error) {
 	elf, err := object.Open(target)
 	if err != nil {
 		return nil, err
@@ -96,7 +110,7 @@ func diffObjects(original, patched []string, target string, allowLayout []string
 	name := strings.TrimSuffix(filepath.Base(target), ".debug")
 	return diff.Build(elf, units, diff.Options{
 		UUID: uuid.NewSHA1(uuid.NameSpaceOID, key.Sum(nil)).String(), Entity: name, TargetName: name,
-		Tool: "syscare " + versionString(), AllowLayout: allowLayout,
+		Tool: "syscare " + versionString(), Accept: accept,
 	})
 }
 

@@ -199,7 +199,7 @@ func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err e
 	}
 	built, err := diff.Build(debug, units, diff.Options{
 		UUID: r.UUID(t.ID), Entity: t.Debug.Name, TargetName: filepath.Base(t.Debug.TargetPath), TargetPath: t.Debug.TargetPath,
-		Tool: r.Tool, AllowLayout: r.AllowLayout,
+		Tool: r.Tool, Accept: r.Accept,
 	})
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ type Request struct {
 
 	Jobs              int
 	SkipCompilerCheck bool
-	AllowLayout       []string // names of types whose layout may change
+	Accept            diff.Accept
 
 	UUID func(object.BuildID) string // of the entity for that target ELF
 	Tool string                      // version of SysCare

@@ -20,12 +20,12 @@ type Unit struct {
 
 // Options says what the patch object is called and what the user accepts.
 type Options struct {
-	UUID        string // of the entity, canonical form
-	Entity      string
-	TargetName  string
-	TargetPath  string
-	Tool        string   // version of SysCare
-	AllowLayout []string // names of types whose layout may change
+	UUID       string // of the entity, canonical form
+	Entity     string
+	TargetName string
+	TargetPath string
+	Tool       string // version of SysCare
+	Accept     Accept
 }
 
 // Result is a patch object and what is in it.
@@ -53,7 +53,7 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		if p.original.file.Machine != targetFile.Machine {
 			return nil, p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, targetFile.Machine)
 		}
-		nodes, notes, err := p.difference(opt.AllowLayout)
+		nodes, notes, err := p.difference(opt.Accept)
 		if err != nil {
 			return nil, err
 		}
@@ -112,9 +112,13 @@ func loadPair(u Unit, t *target) (*pair, error) {
 }
 
 // difference runs the steps up to selection.
-func (p *pair) difference(allowLayout []string) (nodes []*node, notes []string, err error) {
+func (p *pair) difference(accept Accept) (nodes []*node, notes []string, err error) {
 	p.correlate()
 	if err := p.compare(); err != nil {
+		return nil, nil, err
+	}
+	copied, err := p.copyData(accept.Data)
+	if err != nil {
 		return nil, nil, err
 	}
 	if err := p.guardData(); err != nil {
@@ -126,6 +130,6 @@ func (p *pair) difference(allowLayout []string) (nodes []*node, notes []string, 
 	if err := p.checkUnit(); err != nil {
 		return nil, nil, err
 	}
-	notes, err = p.guardLayouts(allowLayout)
-	return nodes, notes, err
+	notes, err = p.guardLayouts(accept.Layouts)
+	return nodes, append(copied, notes...), err
 }

@@ -38,6 +38,7 @@ type node struct {
 
 	twin    *node // the node of the other object that it corresponds to
 	changed bool  // of a node of the patched object that has a twin
+	copied  bool  // of a datum: new code gets another one
 	parent  *node // of f.cold: f
 	child   *node // of f: f.cold
 

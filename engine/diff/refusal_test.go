@@ -153,7 +153,7 @@ func TestChangesThatCannotBePatchedAreRefused(t *testing.T) {
 }
 
 func TestAcceptedLayoutIsNoted(t *testing.T) {
-	result, _, err := diffed(t, []string{"-O2"}, true, Options{AllowLayout: []string{"scratch"}}, source{"program.c", `
+	result, _, err := diffed(t, []string{"-O2"}, true, Options{Accept: Accept{Layouts: []string{"scratch"}}}, source{"program.c", `
 		struct scratch { int a;
 		#ifdef PATCHED
 			int b;

@@ -14,7 +14,7 @@ func (p *pair) guardData() error {
 	for _, n := range p.patched.nodes {
 		name := n.name
 		switch {
-		case n.kind == kindPool || n.kind == kindAnonymous:
+		case n.kind == kindPool || n.kind == kindAnonymous || n.copied:
 		case n.kind == kindTLS && n.twin == nil:
 			return p.refuse(name, "new thread-local variable: running threads have no room for it")
 		case n.kind == kindTLS && n.changed:
@@ -26,9 +26,9 @@ func (p *pair) guardData() error {
 		case n.kind == kindData && n.changed && strings.HasPrefix(name, "_ZTV"):
 			return p.refuse(name, "a table of virtual functions changed: objects that use the old one are alive in running processes")
 		case n.kind == kindData && n.changed && n.twin.section.Size != n.section.Size:
-			return p.refuse(name, "the size of existing data changed from %d to %d bytes: the old object is alive in running processes", n.twin.section.Size, n.section.Size)
+			return p.refuse(name, "the size of existing data changed from %d to %d bytes: the old object is alive in running processes (--allow-data %[3]s gives new code a copy of its own)", n.twin.section.Size, n.section.Size, baseName(name))
 		case n.kind == kindData && n.changed:
-			return p.refuse(name, "the initial value of existing data changed: running processes keep the old one")
+			return p.refuse(name, "the initial value of existing data changed: running processes keep the old one (--allow-data %s gives new code a copy of its own)", baseName(name))
 		case n.isFunction() && n.primary == nil && (n.twin == nil || n.changed):
 			return p.refuse("", "code in section %q changed that belongs to no function (assembly at file level)", n.section.Name)
 		case n.isFunction() && (n.twin == nil || n.changed):
@@ -114,7 +114,7 @@ func (p *pair) selected() ([]*node, error) {
 // isNew reports whether a reference to n from inside the patch means a copy in
 // the patch, not something that the target has.
 func (p *pair) isNew(n *node) bool {
-	return n.kind == kindAnonymous || n.twin == nil && !p.elsewhere(n) || n.isFunction() && n.changed
+	return n.kind == kindAnonymous || n.twin == nil && !p.elsewhere(n) || n.isFunction() && n.changed || n.copied
 }
 
 // entersFunction reports whether r, in from, is the address of the very start

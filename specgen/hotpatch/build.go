@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/openeuler/syscare/engine/build"
+	"github.com/openeuler/syscare/engine/diff"
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/specgen"
 	"github.com/openeuler/syscare/specgen/rpmfile"
@@ -27,6 +28,7 @@ type Request struct {
 	Jobs                        int
 
 	SkipCompilerCheck, SkipCleanup, Verbose bool
+	Accept                                  diff.Accept
 
 	Front    string // path of syscare-cc
 	Tool     string // version of SysCare
@@ -163,6 +165,9 @@ func (b *builder) identity() (uuid.UUID, error) {
 	for _, d := range b.debug {
 		text += string(d.BuildID) + "\n"
 	}
+	if len(b.Accept.Data)+len(b.Accept.Layouts) > 0 {
+		text += fmt.Sprintf("%q\n", b.Accept)
+	}
 	return uuid.NewSHA1(namespace, []byte(text)), nil
 }
 
@@ -189,7 +194,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 		Rebuild: func(ctx context.Context, env []string) error {
 			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
 		},
-		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
+		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
 		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
 	}
 	for _, d := range b.debug {

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -34,6 +35,7 @@ func readFrames(f *object.File) ([]*frameEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortStableFunc(relocs, func(a, b object.Reloc) int { return cmp.Compare(a.Offset, b.Offset) })
 	var entries []*frameEntry
 	byStart := map[int]*frameEntry{}
 	for at := 0; at+4 <= len(data); {
@@ -51,11 +53,13 @@ func readFrames(f *object.File) ([]*frameEntry, error) {
 				return nil, fmt.Errorf("section %q: record at %#x has no CIE", ehFrame, at)
 			}
 		}
-		for _, r := range relocs {
-			if r.Offset >= uint64(at) && r.Offset < uint64(end) {
-				r.Offset -= uint64(at)
-				e.relocs = append(e.relocs, r)
+		for ; len(relocs) > 0 && relocs[0].Offset < uint64(end); relocs = relocs[1:] {
+			r := relocs[0]
+			if r.Offset < uint64(at) {
+				return nil, fmt.Errorf("section %q: relocation at %#x is in no record", ehFrame, r.Offset)
 			}
+			r.Offset -= uint64(at)
+			e.relocs = append(e.relocs, r)
 		}
 		byStart[at] = e
 		entries = append(entries, e)

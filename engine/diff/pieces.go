@@ -56,6 +56,7 @@ func (u *unit) splitUnnamed() {
 // cut makes a node of each range between two cuts.
 func (n *node) cut(cuts []uint64) []*node {
 	var pieces []*node
+	relocs := n.relocs // by offset
 	for i, start := range cuts {
 		end := n.section.Size
 		if i+1 < len(cuts) {
@@ -67,11 +68,10 @@ func (n *node) cut(cuts []uint64) []*node {
 		if n.data != nil {
 			piece.data = n.data[start:end]
 		}
-		for _, r := range n.relocs {
-			if r.Offset >= start && r.Offset < end {
-				r.Offset -= start
-				piece.relocs = append(piece.relocs, r)
-			}
+		for ; len(relocs) > 0 && relocs[0].Offset < end; relocs = relocs[1:] {
+			r := relocs[0]
+			r.Offset -= start
+			piece.relocs = append(piece.relocs, r)
 		}
 		pieces = append(pieces, piece)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 // Limits on what is read from one file. The largest real inputs (a kernel's
@@ -37,6 +38,11 @@ type File struct {
 
 	raw    *elf.File
 	closer io.Closer
+	debug  struct {
+		once sync.Once
+		data *dwarf.Data
+		err  error
+	}
 }
 
 // Section is one section header with access to its contents.
@@ -172,10 +178,13 @@ func (s *Section) Bytes() (data []byte, err error) {
 	return data, nil
 }
 
-// DWARF returns the debug information of the file.
-func (f *File) DWARF() (data *dwarf.Data, err error) {
-	defer guard(&err)
-	return f.raw.DWARF()
+// DWARF returns the debug information of the file, which is read once.
+func (f *File) DWARF() (*dwarf.Data, error) {
+	f.debug.once.Do(func() {
+		defer guard(&f.debug.err)
+		f.debug.data, f.debug.err = f.raw.DWARF()
+	})
+	return f.debug.data, f.debug.err
 }
 
 // symbolTable finds the section of that type; ELF allows one each.

@@ -20,7 +20,7 @@ import (
 
 // A Row is what became of one fix.
 type Row struct {
-	Package *Package
+	Package *Package `json:"-"`
 	Fix     Fix
 	Verdict Verdict
 	Reason  string // of a refusal or a failure

@@ -258,7 +258,7 @@ path = /tmp
 		},
 		{
 			Name: "tiff", Kind: "library", Build: "autotools",
-			Needs:   []string{"libjpeg-dev", "zlib1g-dev", "autoconf", "automake", "libtool"},
+			Needs:   []string{"libjpeg62-turbo-dev", "zlib1g-dev", "autoconf", "automake", "libtool"},
 			Script:  "./autogen.sh >/dev/null 2>&1 || true; ./configure --disable-webp --disable-zstd --disable-lzma --disable-jbig --disable-libdeflate --disable-lerc && make",
 			Targets: []string{"libtiff/.libs/libtiff.so*", "tools/.libs/tiffcrop", "tools/.libs/tiff2pdf", "tools/.libs/tiffcp", "tools/.libs/tiffset", "tools/.libs/raw2tiff"},
 			Fixes: []Fix{

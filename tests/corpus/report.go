@@ -1,8 +1,12 @@
 package corpus
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -54,8 +58,63 @@ func Summary(rows []*Row) string {
 		len(rows), working, patchable, refused, idle, wrong)
 }
 
+// Results are what became of the fixes of one package.
+type Results struct {
+	Name    string
+	Seconds float64  // of its build
+	Targets []string // file names
+	Rows    []*Row
+}
+
+// Keep writes the results of one package into dir.
+func Keep(dir string, r *Recorded, rows []*Row) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(Results{r.Name, r.Seconds, r.Targets(), rows}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, r.Name+".json"), text, 0o644)
+}
+
+// Kept reads the results in dir, in the order of the table. The expectations
+// are those of the table as it is now.
+func Kept(dir string) ([]Results, error) {
+	var all []Results
+	for _, p := range Packages() {
+		text, err := os.ReadFile(filepath.Join(dir, p.Name+".json"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var r Results
+		if err := json.Unmarshal(text, &r); err != nil {
+			return nil, fmt.Errorf("results of %s: %w", p.Name, err)
+		}
+		var rows []*Row
+		for _, row := range r.Rows {
+			i := slices.IndexFunc(p.Fixes, func(f Fix) bool { return f.Patch == row.Fix.Patch })
+			if i < 0 {
+				continue
+			}
+			row.Package, row.Fix = p, p.Fixes[i]
+			rows = append(rows, row)
+		}
+		r.Rows = rows
+		all = append(all, r)
+	}
+	return all, nil
+}
+
 // Document writes what became of all fixes as Markdown.
-func Document(w io.Writer, packages []*Recorded, rows []*Row) {
+func Document(w io.Writer, packages []Results) {
+	var rows []*Row
+	for _, p := range packages {
+		rows = append(rows, p.Rows...)
+	}
 	fmt.Fprintf(w, "# Real fixes of real packages\n\nMade by `make corpus`. %s.\n\n", Summary(rows))
 	fmt.Fprint(w, `Each package is Debian 12's, built once with Debian's compiler flags as it was
 before its first fix in the table; each fix is a patch of Debian's. "Functions"
@@ -66,7 +125,8 @@ before it and was built with them.
 `)
 	fmt.Fprint(w, "| package | kind | build | build seconds | targets |\n|---|---|---|---|---|\n")
 	for _, p := range packages {
-		fmt.Fprintf(w, "| %s | %s | %s | %.0f | %s |\n", p.Name, p.Kind, p.Build, p.Seconds, strings.Join(p.Targets(), ", "))
+		about := Find(p.Name)
+		fmt.Fprintf(w, "| %s | %s | %s | %.0f | %s |\n", p.Name, about.Kind, about.Build, p.Seconds, strings.Join(p.Targets, ", "))
 	}
 	fmt.Fprint(w, "\n## Fixes\n\n| package | fix | verdict | functions | seconds | patch KB | pause µs |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {

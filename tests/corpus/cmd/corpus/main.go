@@ -35,6 +35,7 @@ func run(ctx context.Context) error {
 	only := flag.String("package", "", "names of packages, separated by commas; empty for all")
 	fix := flag.String("fix", "", "part of the names of the fixes to try; empty for all")
 	output := flag.String("output", "", "file to write the document to")
+	results := flag.String("results", "", "directory to keep the results of each package in; the document is made of all that are there")
 	front := flag.String("front", "bin/syscare-cc", "path of syscare-cc")
 	logFile := flag.String("log", "", "file for the output of all commands")
 	flag.Parse()
@@ -52,7 +53,6 @@ func run(ctx context.Context) error {
 		log = f
 	}
 	var rows []*corpus.Row
-	var built []*corpus.Recorded
 	wrong := 0
 	for _, p := range corpus.Packages() {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), p.Name) {
@@ -70,7 +70,7 @@ func run(ctx context.Context) error {
 			wrong++
 			continue
 		}
-		built = append(built, recorded)
+		before := len(rows)
 		for _, f := range p.Fixes {
 			if *fix != "" && !strings.Contains(f.Patch, *fix) {
 				continue
@@ -86,11 +86,20 @@ func run(ctx context.Context) error {
 				fmt.Printf("            WRONG: %s\n", why)
 			}
 		}
+		if *results != "" && *fix == "" {
+			if err := corpus.Keep(*results, recorded, rows[before:]); err != nil {
+				return err
+			}
+		}
 	}
 	fmt.Println(corpus.Summary(rows))
 	if *output != "" {
+		all, err := corpus.Kept(*results)
+		if err != nil {
+			return err
+		}
 		var text bytes.Buffer
-		corpus.Document(&text, built, rows)
+		corpus.Document(&text, all)
 		if err := os.WriteFile(*output, text.Bytes(), 0o644); err != nil {
 			return err
 		}

@@ -42,6 +42,10 @@ test: setup build ## set up, then run all tests
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
 
+.PHONY: corpus
+corpus: setup build ## make live patches of hundreds of real fixes and try them (PACKAGES=a,b for some; hours)
+	$(GO) run ./tests/corpus/cmd/corpus --package "$(PACKAGES)" --results build/corpus --log build/corpus.log --output docs/corpus.md
+
 # Where nightly begins: another day, other programs. And how many it makes.
 SEED        ?= $(shell date +%Y%m%d0000)
 COUNT       ?= 2000

@@ -34,6 +34,11 @@ debian_needs=(
     "csmith|csmith||makes random programs for tests"
     "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"
     "dpkg-source|dpkg-dev||fetches the sources of the programs in the tests"
+    "cmake|cmake||builds some of them"
+    "pkg-config|pkg-config||finds what they need"
+    "/usr/include/nettle/hmac.h|nettle-dev||is needed by one of them, dnsmasq"
+    "/usr/include/x86_64-linux-gnu/gmp.h|libgmp-dev||likewise"
+    "/usr/include/curses.h|libncurses-dev||is needed by one of them, less"
     "/usr/lib/python3/dist-packages/rpm/__init__.py|python3-rpm||an independent reader of packages"
     "/usr/share/keyrings/debian-archive-keyring.gpg|debian-archive-keyring||checks the fetched sources"
 )

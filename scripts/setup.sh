@@ -35,6 +35,7 @@ debian_needs=(
     "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"
     "dpkg-source|dpkg-dev||fetches the sources of the programs in the tests"
     "cmake|cmake||builds some of them"
+    "clang|clang||another compiler, for tests"
     "pkg-config|pkg-config||finds what they need"
     "/usr/include/nettle/hmac.h|nettle-dev||is needed by one of them, dnsmasq"
     "/usr/include/x86_64-linux-gnu/gmp.h|libgmp-dev||likewise"

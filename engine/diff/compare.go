@@ -113,11 +113,11 @@ func (p *pair) sameReference(a *node, ra object.Reloc, b *node, rb object.Reloc)
 	switch pb.node.kind {
 	case kindPool:
 		typ, _ := p.patched.arch.Reloc(rb.Type)
-		sa, da, err := pa.node.poolPiece(typ, ra)
+		sa, da, err := pa.node.poolPiece(a, typ, ra)
 		if err != nil {
 			return false, p.refuse(a.name, "%v", err)
 		}
-		sb, db, err := pb.node.poolPiece(typ, rb)
+		sb, db, err := pb.node.poolPiece(b, typ, rb)
 		if err != nil {
 			return false, p.refuse(b.name, "%v", err)
 		}

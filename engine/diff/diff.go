@@ -2,6 +2,8 @@ package diff
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
@@ -102,6 +104,9 @@ func loadPair(u Unit, t *target) (*pair, error) {
 			return nil, fmt.Errorf("%s: %s object: %w", u.Source, part.what, err)
 		}
 		*part.into = loaded
+		if slices.ContainsFunc(part.file.Sections, func(s *object.Section) bool { return strings.HasPrefix(s.Name, ".gnu.lto_") }) {
+			return nil, p.refuse("", "the %s object was compiled for link-time optimisation (-flto): its functions do not stay in the unit of their source", part.what)
+		}
 	}
 	if p.original == nil {
 		// Everything in it is new; whoever asks for types or the language

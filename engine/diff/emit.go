@@ -180,7 +180,7 @@ func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.R
 		symbol, err := e.bindSymbol(u, found, r.Symbol.Name, "")
 		return symbol, r.Addend, err
 	case to.node.kind == kindPool:
-		symbol, offset, err := e.poolSymbol(to.node, typ, r)
+		symbol, offset, err := e.poolSymbol(n, to.node, typ, r)
 		if err != nil {
 			return nil, 0, u.refuse(n.name, "%v", err)
 		}
@@ -253,8 +253,8 @@ func symbolKind(t elf.SymType) patchobject.SymbolKind {
 
 // poolSymbol copies the string or constant that r refers to into the patch,
 // once, and gives its section and the addend that reaches it.
-func (e *emitter) poolSymbol(pool *node, typ isa.RelocType, r object.Reloc) (*object.BuildSymbol, int64, error) {
-	piece, delta, err := pool.poolPiece(typ, r)
+func (e *emitter) poolSymbol(from, pool *node, typ isa.RelocType, r object.Reloc) (*object.BuildSymbol, int64, error) {
+	piece, delta, err := pool.poolPiece(from, typ, r)
 	if err != nil {
 		return nil, 0, err
 	}

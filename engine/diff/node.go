@@ -70,7 +70,8 @@ var (
 	// anonymousName matches the names that compilers invent for constants:
 	// "C.12.3456" is a constant aggregate. A variable that the user called C
 	// or L has no digits after a dot, or is a static local and not read-only.
-	anonymousName = regexp.MustCompile(`^(__func__|__FUNCTION__|__PRETTY_FUNCTION__|CSWTCH|C)\.\d+(\.\d+)*$`)
+	// Those of clang name the function that they belong to.
+	anonymousName = regexp.MustCompile(`^((__func__|__FUNCTION__|__PRETTY_FUNCTION__|CSWTCH|C)\.\d+(\.\d+)*$|reltable\.|switch\.table\.|__const\.)`)
 )
 
 // baseName is name without what compilers renumber.
@@ -266,13 +267,21 @@ func (u *unit) refersTo(from *node, r object.Reloc) (place, bool) {
 // poolPiece returns the string or constant of a pool that r refers to, and how
 // far into it. Assemblers keep the symbol of pooled data in program counter
 // relative references, and give exact offsets in absolute ones.
-func (n *node) poolPiece(typ isa.RelocType, r object.Reloc) (piece []byte, delta int64, err error) {
+//
+// Clang's tables of strings hold their distances from the table.
+func (n *node) poolPiece(from *node, typ isa.RelocType, r object.Reloc) (piece []byte, delta int64, err error) {
 	start, delta := int64(r.Symbol.Value), r.Addend
-	if r.Symbol.Type == elf.STT_SECTION {
-		if typ.Kind != isa.Absolute {
-			return nil, 0, fmt.Errorf("section %q: %s without the symbol of a constant", n.section.Name, typ.Name)
-		}
+	switch {
+	case r.Symbol.Type != elf.STT_SECTION:
+	case typ.Kind == isa.Absolute:
 		start, delta = r.Addend, 0
+	case strings.HasPrefix(from.name, "reltable."):
+		start, delta = r.Addend-int64(r.Offset), int64(r.Offset)
+		if start > 0 && start <= int64(len(n.data)) && n.data[start-1] != 0 {
+			return nil, 0, fmt.Errorf("section %q: no string begins at %#x", n.section.Name, start)
+		}
+	default:
+		return nil, 0, fmt.Errorf("section %q: %s without the symbol of a constant", n.section.Name, typ.Name)
 	}
 	if start < 0 || start >= int64(len(n.data)) {
 		return nil, 0, fmt.Errorf("section %q: reference outside it at %#x", n.section.Name, start)

@@ -119,7 +119,7 @@ func (r *Recorded) patch(ctx context.Context, row *Row, log io.Writer) ([]build.
 	first := slices.IndexFunc(r.Series, func(p string) bool { return strings.HasSuffix(p, "/"+r.first()) })
 	at := slices.IndexFunc(r.Series, func(p string) bool { return strings.HasSuffix(p, "/"+row.Fix.Patch) })
 	if at < 0 || first < 0 {
-		return nil, fmt.Errorf("Debian's version has no patch %s", row.Fix.Patch)
+		return nil, fmt.Errorf("no patch %s in the version of Debian", row.Fix.Patch)
 	}
 	var last error
 	for start := at; start >= first; start-- {

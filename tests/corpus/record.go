@@ -168,7 +168,7 @@ func (p *Package) build(ctx context.Context, dir, front string, log io.Writer) e
 		}
 	}
 	if !found && p.first() != "" {
-		return fmt.Errorf("Debian's version has no patch %s", p.first())
+		return fmt.Errorf("no patch %s in the version of Debian", p.first())
 	}
 	began := time.Now()
 	_, err = build.Record(ctx, build.Options{WorkDir: dir, Front: front}, func(ctx context.Context, env []string) error {

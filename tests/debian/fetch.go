@@ -67,7 +67,7 @@ func Fetch(ctx context.Context, dir string, log io.Writer, name, version string)
 	if err != nil {
 		return fmt.Errorf("look for the source package %s: %w", name, err)
 	}
-	last := fmt.Errorf("Debian has no source package %s %s", name, version)
+	last := fmt.Errorf("no source package %s %s in Debian", name, version)
 	for _, v := range versions(out) {
 		if _, upstream, found := strings.Cut(v, ":"); !strings.HasPrefix(v, version) && !(found && strings.HasPrefix(upstream, version)) {
 			continue

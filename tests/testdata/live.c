@@ -116,6 +116,24 @@ static void *spin(void *unused)
 	return (void *)n;
 }
 
+__attribute__((noinline)) void answer(char *line)
+{
+	line[strcspn(line, "\n")] = 0;
+	if (!strcmp(line, "program")) printf("%d\n", function_of_the_program());
+	else if (!strcmp(line, "library")) printf("%d\n", function_of_a_library());
+	else if (!strcmp(line, "copied")) printf("%d\n", copied_data());
+	else if (!strcmp(line, "names")) printf("%d %d\n", check(7), other_file(7));
+	else if (!strcmp(line, "odd")) printf("%d\n", oddly_named());
+	else if (!strcmp(line, "thread")) printf("%d\n", thread_local_data());
+	else if (!strcmp(line, "switch")) printf("%d %d %d\n", switched(0), switched(1), switched(5));
+	else if (!strcmp(line, "added")) printf("%d\n", switched(2));
+	else if (!strcmp(line, "linger")) printf("%d\n", switched(3));
+	else if (!strcmp(line, "cold")) { int r = cold_change(1000); printf("%d\n", r); }
+	else if (!strcmp(line, "imported")) printf("%d\n", not_imported());
+	else if (!strcmp(line, "recursive")) printf("%d\n", recursive(3));
+	else printf("?\n");
+}
+
 int main(void)
 {
 	char line[64];
@@ -130,20 +148,7 @@ int main(void)
 	while (fgets(line, sizeof line, stdin)) {
 		if (strlen(line) > 60)
 			continue;
-		line[strcspn(line, "\n")] = 0;
-		if (!strcmp(line, "program")) printf("%d\n", function_of_the_program());
-		else if (!strcmp(line, "library")) printf("%d\n", function_of_a_library());
-		else if (!strcmp(line, "copied")) printf("%d\n", copied_data());
-		else if (!strcmp(line, "names")) printf("%d %d\n", check(7), other_file(7));
-		else if (!strcmp(line, "odd")) printf("%d\n", oddly_named());
-		else if (!strcmp(line, "thread")) printf("%d\n", thread_local_data());
-		else if (!strcmp(line, "switch")) printf("%d %d %d\n", switched(0), switched(1), switched(5));
-		else if (!strcmp(line, "added")) printf("%d\n", switched(2));
-		else if (!strcmp(line, "linger")) printf("%d\n", switched(3));
-		else if (!strcmp(line, "cold")) { int r = cold_change(1000); printf("%d\n", r); }
-		else if (!strcmp(line, "imported")) printf("%d\n", not_imported());
-		else if (!strcmp(line, "recursive")) printf("%d\n", recursive(3));
-		else printf("?\n");
+		answer(line);
 	}
 	return 0;
 }

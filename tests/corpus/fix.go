@@ -146,7 +146,7 @@ func (r *Recorded) make(ctx context.Context, patches []string, log io.Writer) ([
 	}
 	made, err := r.Recording.Patch(ctx, build.Request{
 		WorkDir: work, Front: r.front, Tree: func() (string, error) { return r.Tree, nil }, Patches: patches, Strip: 1,
-		Rebuild: func(ctx context.Context, env []string) error { return r.Package.run(ctx, r.Tree, env, log) },
+		Rebuild: func(ctx context.Context, env []string) error { return r.run(ctx, r.Tree, env, log) },
 		Debug:   targets, Jobs: 2, Log: log, UUID: func(id object.BuildID) string {
 			return uuid.NewSHA1(uuid.Nil, []byte(string(id)+strings.Join(patches, " "))).String()
 		},

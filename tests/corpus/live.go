@@ -97,8 +97,10 @@ func (r *Recorded) command(ctx context.Context, dir, target string) (*exec.Cmd, 
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	library := f.Type == elf.ET_DYN && f.Section(".interp") == nil
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
 	script := r.Live
 	switch {
 	case library:

@@ -69,7 +69,11 @@ func Fetch(ctx context.Context, dir string, log io.Writer, name, version string)
 	}
 	last := fmt.Errorf("no source package %s %s in Debian", name, version)
 	for _, v := range versions(out) {
-		if _, upstream, found := strings.Cut(v, ":"); !strings.HasPrefix(v, version) && !(found && strings.HasPrefix(upstream, version)) {
+		upstream := v // without the epoch
+		if _, rest, found := strings.Cut(v, ":"); found {
+			upstream = rest
+		}
+		if !strings.HasPrefix(upstream, version) {
 			continue
 		}
 		if last = Run(ctx, dir, log, "apt-get", append(slices.Clone(options), "source", "--download-only", name+"="+v)...); last == nil {

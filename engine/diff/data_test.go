@@ -114,3 +114,23 @@ func TestAllowedData(t *testing.T) {
 		})
 	}
 }
+
+// A new value of an enumeration means nothing in any object that is alive.
+func TestAppendedEnumerator(t *testing.T) {
+	result, _, err := diffed(t, []string{"-O1"}, true, Options{}, source{"program.c", `
+		enum result { FINE, WRONG,
+		#ifdef PATCHED
+			REFUSED,
+		#endif
+		};
+		enum result last;
+		__attribute__((noinline)) enum result work(int x) {
+		#ifdef PATCHED
+			if (x < 0) return last = REFUSED;
+		#endif
+			return last = x > 10 ? WRONG : FINE;
+		}
+		int main(int argc, char **argv) { return work(argc) == WRONG; }`})
+	require.NoError(t, err)
+	require.Equal(t, []string{"work"}, result.Functions)
+}

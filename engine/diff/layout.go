@@ -17,6 +17,7 @@ type layouts map[string]*layout
 
 type layout struct {
 	size    int64
+	enum    bool
 	members []string // "offset name type", or "name = value" of an enumeration
 }
 
@@ -56,6 +57,9 @@ func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
 
 // differs tells the first difference, "" if there is none.
 func (a *layout) differs(b *layout) string {
+	if a.enum && b.enum {
+		return a.renumbered(b)
+	}
 	for i := range max(len(a.members), len(b.members)) {
 		switch {
 		case i >= len(a.members):
@@ -64,6 +68,21 @@ func (a *layout) differs(b *layout) string {
 			return fmt.Sprintf("member %q is gone", a.members[i])
 		case a.members[i] != b.members[i]:
 			return fmt.Sprintf("member %q became %q", a.members[i], b.members[i])
+		}
+	}
+	if a.size != b.size {
+		return fmt.Sprintf("size %d became %d", a.size, b.size)
+	}
+	return ""
+}
+
+// renumbered tells the first value of an enumeration that has another meaning.
+// A new value has none yet in any object that is alive, and functions that do
+// not know it are the same in the rebuilt program.
+func (a *layout) renumbered(b *layout) string {
+	for _, m := range a.members {
+		if !slices.Contains(b.members, m) {
+			return fmt.Sprintf("%q is no longer there", m)
 		}
 	}
 	if a.size != b.size {
@@ -133,7 +152,7 @@ func (l layouts) add(typ dwarf.Type) {
 		if name == "" {
 			name = "enum " + t.EnumName
 		}
-		e := &layout{size: t.ByteSize}
+		e := &layout{size: t.ByteSize, enum: true}
 		for _, v := range t.Val {
 			e.members = append(e.members, fmt.Sprintf("%s = %d", v.Name, v.Val))
 		}

@@ -73,6 +73,9 @@ func (u *Unit) Compile(ctx context.Context, out string, log io.Writer, extra ...
 		if len(extra) > 0 && !hasDebugInfo(u.Argv) {
 			argv = append(argv, "-g")
 		}
+		if len(extra) > 0 && strings.HasPrefix(u.Language, front.LanguageCXX) {
+			argv = append(argv, classDebug(u.Tool))
+		}
 		if slices.Contains(u.Argv, "-gsplit-dwarf") {
 			argv = append(argv, "-gno-split-dwarf")
 		}
@@ -82,6 +85,15 @@ func (u *Unit) Compile(ctx context.Context, out string, log io.Writer, extra ...
 		return fmt.Errorf("compile %s again: %w", u.Source, err)
 	}
 	return nil
+}
+
+// classDebug makes a compiler describe each class in each unit that uses it, and
+// not only in the one with its table of virtual functions.
+func classDebug(tool string) string {
+	if strings.Contains(filepath.Base(tool), "clang") {
+		return "-fstandalone-debug"
+	}
+	return "-femit-class-debug-always"
 }
 
 // toolIsDriver tells compilers from assemblers, which know none of the flags.

@@ -86,6 +86,76 @@ func TestCPlusPlus(t *testing.T) {
 			}`,
 			"which gives the others new numbers", nil,
 		}, {
+			"a member of a class",
+			`class Account { public: int a;
+			#ifdef PATCHED
+				int b;
+			#endif
+				int get() { return a; } };
+			Account account;
+			__attribute__((noinline)) int work(int x) { account.a += x;
+			#ifdef PATCHED
+				account.b = x;
+			#endif
+				return account.get(); }`,
+			"account: the size of existing data changed", nil,
+		}, {
+			"a member of a class that others make",
+			`namespace bank { class Account { public: int a;
+			#ifdef PATCHED
+				int b;
+			#endif
+			}; }
+			bank::Account *open(int);
+			__attribute__((noinline)) int work(int x) { bank::Account *p = open(x);
+			#ifdef PATCHED
+				p->b = x;
+			#endif
+				return p->a; }
+			bank::Account *open(int x) { static char room[100]; return (bank::Account *)(room + 8 * (x & 3)); }`,
+			"layout of class bank::Account changed", nil,
+		}, {
+			"another base class",
+			`struct Red { int x; }; struct Blue { int x; };
+			#ifdef PATCHED
+			struct Thing : Blue { int y; };
+			#else
+			struct Thing : Red { int y; };
+			#endif
+			__attribute__((noinline)) int work(int x) { static Thing t; t.y +=
+			#ifdef PATCHED
+				2 *
+			#endif
+				x; return t.x; }`,
+			"layout of struct Thing changed", nil,
+		}, {
+			"a virtual function of an interface",
+			`struct Shape { virtual int area() = 0;
+			#ifdef PATCHED
+				virtual int volume() = 0;
+			#endif
+			};
+			Shape *volatile shape;
+			__attribute__((noinline)) int work(int x) { return shape ? shape->
+			#ifdef PATCHED
+				volume()
+			#else
+				area()
+			#endif
+				+ x : 0; }`,
+			"virtual function", nil,
+		}, {
+			"types of one name in two namespaces",
+			`namespace one { struct Item { int a; }; }
+			namespace two { struct Item { long b, c; }; }
+			one::Item first; two::Item second;
+			__attribute__((noinline)) int work(int x) {
+			#ifdef PATCHED
+				if (x > 100) return 0;
+			#endif
+				return first.a + second.c + x; }`,
+			"", []string{"_Z4worki"},
+		}, {
 			"main",
 			`__attribute__((noinline)) int work(int x) { return x; }
 			#ifdef PATCHED
@@ -102,7 +172,7 @@ func TestCPlusPlus(t *testing.T) {
 			if !strings.Contains(text, "int main") {
 				text += tail
 			}
-			result, _, err := diffed(t, []string{"-O2"}, true, Options{}, source{"program.cc", text})
+			result, _, err := diffed(t, []string{"-O2", "-femit-class-debug-always"}, true, Options{}, source{"program.cc", text})
 			if row.reason == "" {
 				require.NoError(t, err)
 				require.Equal(t, row.functions, result.Functions)

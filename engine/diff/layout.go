@@ -46,6 +46,7 @@ func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
 			continue
 		}
 		_, bare, _ := strings.Cut(name, " ")
+		bare, _, _ = strings.Cut(bare, " (")
 		if slices.Contains(allow, name) || slices.Contains(allow, bare) {
 			notes = append(notes, fmt.Sprintf("%s: the layout of %s changed (%s), accepted by --allow-layout", p.source, name, difference))
 			continue
@@ -91,8 +92,8 @@ func (a *layout) renumbered(b *layout) string {
 	return ""
 }
 
-// readLayouts reads the structs, unions and enumerations that f defines, also
-// those named by a typedef only.
+// readLayouts reads the structs, unions, classes and enumerations that f
+// defines, also those named by a typedef only.
 func readLayouts(f *object.File) (result layouts, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -103,7 +104,7 @@ func readLayouts(f *object.File) (result layouts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	result = layouts{}
+	reader := layoutReader{data: data, layouts: layouts{}}
 	r := data.Reader()
 	units := 0
 	for {
@@ -114,50 +115,131 @@ func readLayouts(f *object.File) (result layouts, err error) {
 		if entry == nil {
 			break
 		}
-		switch entry.Tag {
-		case dwarf.TagCompileUnit:
+		if entry.Tag == dwarf.TagCompileUnit {
 			units++
-		case dwarf.TagStructType, dwarf.TagUnionType, dwarf.TagEnumerationType, dwarf.TagTypedef:
-			typ, err := data.Type(entry.Offset)
-			if err != nil {
-				return nil, err
-			}
-			result.add(typ)
+		}
+		if err := reader.entry(entry); err != nil {
+			return nil, err
 		}
 	}
 	if units == 0 {
 		return nil, errors.New("there is none: compile with -g")
 	}
-	return result, nil
+	return reader.layouts, nil
 }
 
-func (l layouts) add(typ dwarf.Type) {
+// scope is an entry whose children are being read.
+type scope struct {
+	name   string
+	layout *layout // of a type
+}
+
+type layoutReader struct {
+	data    *dwarf.Data
+	layouts layouts
+	scopes  []scope
+}
+
+// entry takes in one entry of the debug information, in its order.
+func (l *layoutReader) entry(entry *dwarf.Entry) error {
+	var inside *layout
+	if len(l.scopes) > 0 {
+		inside = l.scopes[len(l.scopes)-1].layout
+	}
+	made := (*layout)(nil)
+	switch entry.Tag {
+	case 0:
+		l.scopes = l.scopes[:max(len(l.scopes)-1, 0)]
+		return nil
+	case dwarf.TagStructType, dwarf.TagClassType, dwarf.TagUnionType, dwarf.TagEnumerationType, dwarf.TagTypedef:
+		typ, err := l.data.Type(entry.Offset)
+		if err != nil {
+			return err
+		}
+		made = l.add(typ)
+	case dwarf.TagInheritance:
+		if inside != nil {
+			inside.members = append(inside.members, l.base(entry))
+		}
+	case dwarf.TagSubprogram:
+		if inside != nil && entry.AttrField(dwarf.AttrVtableElemLoc) != nil {
+			name, ok := entry.Val(dwarf.AttrLinkageName).(string)
+			if !ok {
+				name, _ = entry.Val(dwarf.AttrName).(string)
+			}
+			place, _ := entry.Val(dwarf.AttrVtableElemLoc).([]byte)
+			inside.members = append(inside.members, fmt.Sprintf("virtual function %s at %x", name, place))
+		}
+	}
+	if entry.Children {
+		name, _ := entry.Val(dwarf.AttrName).(string)
+		if entry.Tag == dwarf.TagCompileUnit {
+			name = ""
+		}
+		l.scopes = append(l.scopes, scope{name, made})
+	}
+	return nil
+}
+
+// base describes a base class.
+func (l *layoutReader) base(entry *dwarf.Entry) string {
+	name := "?"
+	if offset, ok := entry.Val(dwarf.AttrType).(dwarf.Offset); ok {
+		if typ, err := l.data.Type(offset); err == nil {
+			name = describeType(typ)
+		}
+	}
+	// The place of a virtual base is an expression.
+	return fmt.Sprintf("base %s at %v", name, entry.Val(dwarf.AttrDataMemberLoc))
+}
+
+// add notes a type under its name with those of the scopes around it; of
+// several with one name, as in blocks of one function, by their order.
+func (l *layoutReader) add(typ dwarf.Type) *layout {
 	name := ""
 	if t, ok := typ.(*dwarf.TypedefType); ok {
 		name, typ = "typedef "+t.Name, t.Type
 	}
+	made := &layout{}
 	switch t := typ.(type) {
 	case *dwarf.StructType:
 		if t.Incomplete || name == "" && t.StructName == "" || name != "" && t.StructName != "" {
-			return // a named struct stands for itself, not for its typedefs
+			return nil // a named struct stands for itself, not for its typedefs
 		}
 		if name == "" {
-			name = t.Kind + " " + t.StructName
+			name = t.Kind + " " + l.qualified(t.StructName)
 		}
-		l[name] = &layout{size: t.ByteSize, members: describeMembers(t, 0)}
+		made.size, made.members = t.ByteSize, describeMembers(t, 0)
 	case *dwarf.EnumType:
 		if name == "" && t.EnumName == "" || name != "" && t.EnumName != "" {
-			return
+			return nil
 		}
 		if name == "" {
-			name = "enum " + t.EnumName
+			name = "enum " + l.qualified(t.EnumName)
 		}
-		e := &layout{size: t.ByteSize, enum: true}
+		made.size, made.enum = t.ByteSize, true
 		for _, v := range t.Val {
-			e.members = append(e.members, fmt.Sprintf("%s = %d", v.Name, v.Val))
+			made.members = append(made.members, fmt.Sprintf("%s = %d", v.Name, v.Val))
 		}
-		l[name] = e
+	default:
+		return nil
 	}
+	key := name
+	for n := 2; l.layouts[key] != nil; n++ {
+		key = fmt.Sprintf("%s (%d)", name, n)
+	}
+	l.layouts[key] = made
+	return made
+}
+
+func (l *layoutReader) qualified(name string) string {
+	var names []string
+	for _, s := range l.scopes {
+		if s.name != "" {
+			names = append(names, s.name)
+		}
+	}
+	return strings.Join(append(names, name), "::")
 }
 
 // describeMembers lists the members of t, those of members without a tag name

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -126,5 +127,28 @@ func TestExceptionsOfSeveralPatches(t *testing.T) {
 		require.Equal(t, outer, l.Ask("outer"), step)
 		require.Equal(t, elsewhere, l.Ask("elsewhere"), step)
 	}
+	require.Equal(t, "0", l.Ask("wrong"))
+}
+
+// A program that throws all the time survives our death at any moment, and the
+// next command puts it right.
+func TestExceptionsSurviveOurDeath(t *testing.T) {
+	program, object := throwProgram(t, "-O2", "-fPIE", "-pie")
+	l := live.Start(t, exec.Command(program))
+	for i := range 60 {
+		verb := []string{"apply", "remove"}[i%2]
+		cmd := command(t, verb, "--object", object, "--pid", l.PID)
+		require.NoError(t, cmd.Start())
+		time.Sleep(rand.N(40 * time.Millisecond))
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait() // killed, or done before
+		require.Equal(t, "0", l.Ask("wrong"))
+		require.Contains(t, []string{"4 8", "1000004 1000009"}, l.Ask("outer"))
+	}
+	r := syscare(t, "apply", "--object", object, "--pid", l.PID)
+	require.Zero(t, r.code, r.stderr)
+	require.Equal(t, "1000004 1000009", l.Ask("outer"))
+	must(t, "remove", "--object", object, "--pid", l.PID)
+	require.Equal(t, "4 8", l.Ask("outer"))
 	require.Equal(t, "0", l.Ask("wrong"))
 }

@@ -39,8 +39,7 @@ func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix stri
 		b.Kind = patchobject.BindTLS
 	} else {
 		b.Indirect = s.Type == elf.STT_GNU_IFUNC
-		// The old entry of a replaced function is that of this very target.
-		if b.Preemptible = suffix == "" && e.target.preemptible(s); b.Preemptible {
+		if b.Preemptible = e.target.preemptible(s); b.Preemptible {
 			b.Name, b.Version = s.Name, s.Version
 		}
 	}

@@ -93,10 +93,12 @@ func (r *resolver) targetAddress(b patchobject.Bind) (uint64, error) {
 				return value, err
 			}
 		}
-		if err := r.loadModules(); err != nil {
-			return 0, err
+		if b.Type != patchobject.Func || r.own.ownCalls {
+			if err := r.loadModules(); err != nil {
+				return 0, err
+			}
+			return r.lookUp(b)
 		}
-		return r.lookUp(b)
 	}
 	if !b.Indirect {
 		return at, nil

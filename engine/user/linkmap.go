@@ -32,6 +32,9 @@ type module struct {
 	needed   []string
 	soname   string
 	symbolic bool // its own definitions come first: -Bsymbolic
+	// ownCalls says that it reaches functions of its own through slots: it was
+	// not linked with -Bsymbolic-functions, of which nothing else tells.
+	ownCalls bool
 }
 
 // openModule reads the file of a mapped image.
@@ -106,11 +109,15 @@ func (m *module) readSlot(r object.Reloc) {
 		name = r.Symbol.Name
 	}
 	own := name == "" || r.Symbol.Defined()
+	// Indirect functions have slots in any case.
+	function := name != "" && own && r.Symbol.Type == elf.STT_FUNC
 	switch elf.R_X86_64(r.Type) {
 	case elf.R_X86_64_GLOB_DAT:
 		m.globals[name] = slot
+		m.ownCalls = m.ownCalls || function
 	case elf.R_X86_64_JMP_SLOT:
 		m.plt[name] = slot
+		m.ownCalls = m.ownCalls || function
 	case elf.R_X86_64_IRELATIVE:
 		m.indirect[uint64(r.Addend)] = slot
 	case elf.R_X86_64_DTPMOD64:

@@ -11,7 +11,7 @@
 extern int answers_exported;
 int answers_state(int), answers_threads(int), answers_calls(int), answers_libc(const char *), answers_versioned(void);
 int answers_output(char *, size_t);
-void *answers_pointer(void);
+void *answers_pointer(void), *answers_own(void);
 int answers_interposed(int);
 #ifdef INTERPOSES
 int answers_interposed(int n) { return n + 5; }
@@ -21,7 +21,7 @@ int answers_interposed(int n) { return n + 5; }
 #define FUNCTION(name) ((__typeof__(&name##_type))dlsym(library, #name))
 int answers_state_type(int), answers_threads_type(int), answers_calls_type(int), answers_libc_type(const char *), answers_versioned_type(void);
 int answers_output_type(char *, size_t);
-void *answers_pointer_type(void);
+void *answers_pointer_type(void), *answers_own_type(void);
 int answers_interposed_type(int);
 static void *library;
 #endif
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(line, "calls\n")) printf("%d\n", FUNCTION(answers_calls)(3));
 		else if (!strcmp(line, "libc\n")) printf("%d\n", FUNCTION(answers_libc)("12"));
 		else if (!strcmp(line, "versioned\n")) printf("%d\n", FUNCTION(answers_versioned)());
-		else if (!strcmp(line, "pointer\n")) printf("%d\n", FUNCTION(answers_pointer)() == (void *)FUNCTION(answers_interposed));
+		else if (!strcmp(line, "pointer\n")) printf("%d %d\n", FUNCTION(answers_pointer)() == (void *)FUNCTION(answers_interposed), FUNCTION(answers_own)() == (void *)FUNCTION(answers_calls));
 		else if (!strcmp(line, "output\n")) { FUNCTION(answers_output)(text, sizeof text); puts(text); }
 		else puts("?");
 	}

@@ -80,13 +80,22 @@ func (p *Package) Record(ctx context.Context, front string, log io.Writer) (*Rec
 		return nil, err
 	}
 	defer unlock()
-	r := &Recorded{Package: p, Tree: filepath.Join(dir, "tree"), work: dir, front: front}
+	// Builds remember the path of their compiler, which leads to the front: it
+	// has to stay as long as the recording.
+	own := filepath.Join(dir, "syscare-cc")
+	r := &Recorded{Package: p, Tree: filepath.Join(dir, "tree"), work: dir, front: own}
 	whole := filepath.Join(dir, "whole")
 	if _, err := os.Stat(whole); err != nil {
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
-		if err := p.build(ctx, dir, front, log); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if err := copyProgram(front, own); err != nil {
+			return nil, err
+		}
+		if err := p.build(ctx, dir, own, log); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 		if err := os.WriteFile(whole, nil, 0o644); err != nil {
@@ -103,6 +112,14 @@ func (p *Package) Record(ctx context.Context, front string, log io.Writer) (*Rec
 	return r, err
 }
 
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
+}
+
 func (p *Package) lock(cache string) (func(), error) {
 	if err := os.MkdirAll(filepath.Join(cache, "corpus"), 0o755); err != nil {
 		return nil, err
@@ -113,7 +130,7 @@ func (p *Package) lock(cache string) (func(), error) {
 // key names what the recording depends on besides the source.
 func (p *Package) key(ctx context.Context, front string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, p.Script, p.Version, p.first(), flags())
+	fmt.Fprintln(h, "form 2", p.Script, p.Version, p.first(), flags())
 	out, err := exec.CommandContext(ctx, "gcc", "-v").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("gcc: %w", err)
@@ -151,9 +168,6 @@ func flags() []string {
 }
 
 func (p *Package) build(ctx context.Context, dir, front string, log io.Writer) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	source, err := debian.Unpack(ctx, dir, log, p.Name, p.Version)
 	if err != nil {
 		return err

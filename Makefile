@@ -43,7 +43,7 @@ test: setup build ## set up, then run all tests
 	$(GO) test $(TESTFLAGS) ./...
 
 .PHONY: corpus
-corpus: setup build ## make live patches of hundreds of real fixes and try them (PACKAGES=a,b for some; hours)
+corpus: setup build ## make live patches of a hundred real fixes and try them (PACKAGES=a,b for some; about an hour)
 	$(GO) run ./tests/corpus/cmd/corpus --package "$(PACKAGES)" --results build/corpus --log build/corpus.log --output docs/corpus.md
 
 # Where nightly begins: another day, other programs. And how many it makes.

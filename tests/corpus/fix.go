@@ -31,6 +31,7 @@ type Row struct {
 	Targets []string      // file names of the entities
 	Pause   time.Duration // of a process
 	Live    bool          // it went into a process and out again
+	Shown   bool          // the behaviour of a process changed with it, and back
 }
 
 // Verdict is what the engine says of a fix.
@@ -59,6 +60,8 @@ func (r *Row) Wrong() string {
 		return fmt.Sprintf("refused for another reason than %q: %s", r.Fix.Refused, r.Reason)
 	case want == Patched && !r.Live:
 		return "it did not go into a process and out again: " + r.Reason
+	case want == Patched && r.Fix.Shows != nil && !r.Shown:
+		return "the process does not behave as the fix says: " + r.Reason
 	}
 	return ""
 }
@@ -93,6 +96,8 @@ func (r *Recorded) Try(ctx context.Context, fix Fix, log io.Writer) *Row {
 		}
 	}
 	if err := r.live(ctx, row, entities); err != nil {
+		row.Reason = err.Error()
+	} else if err := r.shows(ctx, row, entities); err != nil {
 		row.Reason = err.Error()
 	}
 	return row

@@ -35,39 +35,14 @@ func (r *Recorded) tryEntity(ctx context.Context, row *Row, e build.Entity) erro
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "corpus")
+	live, err := r.start(ctx, e.TargetPath, r.Live)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	cmd, err := r.command(ctx, dir, e.TargetPath)
-	if err != nil {
-		return err
-	}
-	output, err := os.Create(filepath.Join(dir, "output"))
-	if err != nil {
-		return err
-	}
-	defer output.Close()
-	cmd.Stdout, cmd.Stderr, cmd.Dir = output, output, dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := cmd.StdinPipe() // open, and nothing comes
-	if err != nil {
-		return err
-	}
-	defer stdin.Close()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	// No one may wait for it before the end: a waiting parent that is its tracer
-	// as well would be given the stops of its threads.
-	defer func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-	}()
+	defer live.stop()
 	procs, err := awaitProcesses(ctx, e.BuildID)
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, tail(output.Name()))
+		return fmt.Errorf("%w\n%s", err, live.tail())
 	}
 	for _, p := range procs {
 		if err := inAndOut(ctx, row, p, obj); err != nil {
@@ -77,10 +52,64 @@ func (r *Recorded) tryEntity(ctx context.Context, row *Row, e build.Entity) erro
 	time.Sleep(100 * time.Millisecond)
 	still, err := user.Find(ctx, e.BuildID)
 	if err == nil && len(still) != len(procs) {
-		err = fmt.Errorf("%d of %d processes are left\n%s", len(still), len(procs), tail(output.Name()))
+		err = fmt.Errorf("%d of %d processes are left\n%s", len(still), len(procs), live.tail())
 	}
 	return err
 }
+
+// A process is a program that runs a target, in a directory of its own.
+type process struct {
+	dir    string
+	cmd    *exec.Cmd
+	stdin  *os.File // of the program: open, and nothing comes
+	output string   // name of the file with what it prints
+}
+
+// start runs a target: with the script or, where that is "", by itself or
+// preloaded.
+func (r *Recorded) start(ctx context.Context, target, script string) (*process, error) {
+	dir, err := os.MkdirTemp("", "corpus")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{dir: dir, output: filepath.Join(dir, "output")}
+	if p.cmd, err = r.command(ctx, dir, target, script); err == nil {
+		err = p.start()
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) start() error {
+	output, err := os.Create(p.output)
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	stdin, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	p.stdin = write
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = stdin, output, output, p.dir
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return p.cmd.Start()
+}
+
+// stop ends the program. No one may wait for it before: a waiting parent that
+// is its tracer as well would be given the stops of its threads.
+func (p *process) stop() {
+	_ = p.stdin.Close()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	_ = p.cmd.Wait()
+	_ = os.RemoveAll(p.dir)
+}
+
+func (p *process) tail() string { return tail(p.output) }
 
 // tail is the end of a file.
 func tail(name string) string {
@@ -91,8 +120,8 @@ func tail(name string) string {
 	return string(text[max(len(text)-500, 0):])
 }
 
-// command runs a target: the package's own way, or preloaded.
-func (r *Recorded) command(ctx context.Context, dir, target string) (*exec.Cmd, error) {
+// command runs a target: by the script, or preloaded.
+func (r *Recorded) command(ctx context.Context, dir, target, script string) (*exec.Cmd, error) {
 	f, err := elf.Open(target)
 	if err != nil {
 		return nil, err
@@ -101,16 +130,15 @@ func (r *Recorded) command(ctx context.Context, dir, target string) (*exec.Cmd, 
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	script := r.Live
 	switch {
-	case library:
+	case library && script == "":
 		cmd := exec.CommandContext(ctx, "sleep", "1000")
 		cmd.Env = append(os.Environ(), "LD_PRELOAD="+target, "LD_LIBRARY_PATH="+filepath.Dir(target))
 		return cmd, nil
 	case script == "":
 		script = "{target}"
 	}
-	script = strings.NewReplacer("{tree}", r.Tree, "{target}", target, "{dir}", dir).Replace(script)
+	script = strings.NewReplacer("{tree}", r.Tree, "{target}", target, "{dir}", dir, "{driver}", r.driver()).Replace(script)
 	cmd := exec.CommandContext(ctx, "bash", "-c", "exec "+script)
 	libraries := []string{filepath.Dir(target)}
 	for _, pattern := range r.Package.Targets {

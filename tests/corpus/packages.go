@@ -22,12 +22,13 @@ func Packages() []*Package {
 			Name: "cjson", Kind: "library", Build: "make", Fast: true,
 			Script:  `MAKEFLAGS= make R_CFLAGS="$CFLAGS $CPPFLAGS -fPIC -std=c89" shared`,
 			Targets: []string{"libcjson.so*", "libcjson_utils.so*"},
+			Driver:  "cjson.c -I{tree} {tree}/libcjson.so.1.7.15 {tree}/libcjson_utils.so.1.7.15",
 			Fixes: []Fix{
-				{Patch: "0001-add-null-checkings.patch"},
-				{Patch: "0002-add-null-check-to-cjson-setvaluestring.patch"},
-				{Patch: "0001-allocate-memory-for-the-temporary-buffer.patch"},
-				{Patch: "0002-Fix-heap-buffer-overflow.patch"},
-				{Patch: "CVE-2025-57052.patch"},
+				{Patch: "0001-add-null-checkings.patch", Shows: &Behaviour{Probe: "insert-null", Before: "signal 11", After: "inserted 0"}},
+				{Patch: "0002-add-null-check-to-cjson-setvaluestring.patch", Shows: &Behaviour{Probe: "set-null", Before: "signal 11", After: "set to nothing"}},
+				{Patch: "0001-allocate-memory-for-the-temporary-buffer.patch", Shows: &Behaviour{Probe: "long-number", Before: "no number", After: "a number"}},
+				{Patch: "0002-Fix-heap-buffer-overflow.patch", Shows: &Behaviour{Probe: "ends-in-comma", Before: "signal 11", After: "no object"}},
+				{Patch: "CVE-2025-57052.patch", Shows: &Behaviour{Probe: "odd-index", Before: "27", After: "no element"}},
 			},
 		},
 		{
@@ -181,12 +182,13 @@ path = /tmp
 			Needs:   []string{"cmake"},
 			Script:  "cmake -S expat -B b -DCMAKE_BUILD_TYPE=None -DEXPAT_BUILD_EXAMPLES=OFF -DEXPAT_BUILD_TESTS=OFF -DEXPAT_BUILD_DOCS=OFF && make -C b",
 			Targets: []string{"b/libexpat.so*"},
+			Driver:  "expat.c -I{tree}/expat/lib {tree}/b/libexpat.so",
 			Fixes: []Fix{
-				{Patch: "CVE-2024-45490.patch"},
+				{Patch: "CVE-2024-45490.patch", Shows: &Behaviour{Probe: "negative-length", Before: "error 0", After: "error 41"}},
 				{Patch: "CVE-2024-45491.patch", Idle: true},
 				{Patch: "CVE-2024-45492.patch", Idle: true},
 				{Patch: "expat-2.5.0-CVE-2023-52425.patch", Refused: "layout of struct XML_ParserStruct"},
-				{Patch: "expat-2.5.0-CVE-2024-50602.patch"},
+				{Patch: "expat-2.5.0-CVE-2024-50602.patch", Shows: &Behaviour{Probe: "stop-unstarted", Before: "status 1", After: "status 0"}},
 			},
 		},
 		{
@@ -212,8 +214,9 @@ path = /tmp
 			Needs:   []string{"cmake"},
 			Script:  "cmake -S . -B b -DCMAKE_BUILD_TYPE=None -DBUILD_SHARED_LIBS=ON && make -C b",
 			Targets: []string{"b/libebml.so*"},
+			Driver:  "libebml.cpp -I{tree} -I{tree}/b -I{tree}/b/ebml {tree}/b/libebml.so -lstdc++",
 			Fixes: []Fix{
-				{Patch: "CVE-2023-52339.patch"},
+				{Patch: "CVE-2023-52339.patch", Shows: &Behaviour{Probe: "read-too-much", Before: "signal 11", After: "read 9"}},
 			},
 		},
 		{
@@ -221,9 +224,10 @@ path = /tmp
 			Needs:   []string{"xmlto"},
 			Script:  `make OFLAGS="$CFLAGS $CPPFLAGS" LDFLAGS="$LDFLAGS" libgif.so giftool gifbuild || make CFLAGS="$CFLAGS $CPPFLAGS -std=gnu99 -fPIC" libgif.so`,
 			Targets: []string{"libgif.so*"},
+			Driver:  "giflib.c -I{tree} {tree}/libgif.so",
 			Fixes: []Fix{
-				{Patch: "CVE-2026-23868.patch"},
-				{Patch: "CVE-2026-26740.patch"},
+				{Patch: "CVE-2026-23868.patch", Shows: &Behaviour{Probe: "failed-copy", Before: "signal 11", After: "pixel 0"}},
+				{Patch: "CVE-2026-26740.patch", Shows: &Behaviour{Probe: "short-extension", Before: "signal 11", After: "result 0"}},
 			},
 		},
 		{
@@ -231,8 +235,9 @@ path = /tmp
 			Needs:   []string{"cmake", "flex", "bison"},
 			Script:  "cmake -S . -B b -DCMAKE_BUILD_TYPE=None -DBUILD_SHARED_LIBS=ON && make -C b",
 			Targets: []string{"b/libcue.so*"},
+			Driver:  "libcue.c -I{tree} {tree}/b/libcue.so",
 			Fixes: []Fix{
-				{Patch: "CVE-2023-43641.patch"},
+				{Patch: "CVE-2023-43641.patch", Shows: &Behaviour{Probe: "negative-index", Before: "signal 11", After: "exit 0"}},
 			},
 		},
 		{

@@ -34,9 +34,12 @@ type Package struct {
 	// Live is the command that runs the first target, in a directory of its
 	// own, with {tree} for the source tree; a library is preloaded into a
 	// program that waits if it is empty.
-	Live  string
-	Fast  bool // one of those that every run of the tests looks at
-	Fixes []Fix
+	Live string
+	// Driver are the arguments of gcc that make a program of testdata/NAME.c,
+	// which does with a library what the fixes are about.
+	Driver string
+	Fast   bool // one of those that every run of the tests looks at
+	Fixes  []Fix
 }
 
 // A Fix is one of Debian's patches of a package.
@@ -47,6 +50,8 @@ type Fix struct {
 	Refused string
 	// Idle says that the fix changes no code of the targets.
 	Idle bool
+	// Shows is how the fix can be seen from outside, nil if it cannot.
+	Shows *Behaviour
 	// Better says what an engine would need that takes a refused fix after all.
 	Better string
 }

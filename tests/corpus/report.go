@@ -54,8 +54,14 @@ func counts(rows []*Row) (patchable, working, refused, idle, wrong int) {
 // Summary counts the rows.
 func Summary(rows []*Row) string {
 	patchable, working, refused, idle, wrong := counts(rows)
-	return fmt.Sprintf("%d fixes: %d of %d patchable ones work, %d must be refused, %d change no code of the targets; %d are not as expected",
-		len(rows), working, patchable, refused, idle, wrong)
+	shown := 0
+	for _, r := range rows {
+		if r.Shown {
+			shown++
+		}
+	}
+	return fmt.Sprintf("%d fixes: %d of %d patchable ones work, %d of them seen from outside, %d must be refused, %d change no code of the targets; %d are not as expected",
+		len(rows), working, patchable, shown, refused, idle, wrong)
 }
 
 // Results are what became of the fixes of one package.
@@ -122,13 +128,21 @@ are those replaced in all targets. The pause is the longest of the processes in
 which the patch was tried; "+n" after a fix says that it needs the n fixes
 before it and was built with them.
 
+Every patched fix was applied to a running process and removed from it again,
+after which all its code was, byte for byte, as before. "Seen" says that the
+process was also given what the fix is about, a crafted file or request: it
+behaved in one way before, in another with the patch, and in the first way again
+after the removal. Where it is empty, what the fix changes (a race, an error of
+the allocator, a read of memory that nothing shows) is not seen from outside, or
+nobody has written the input for it yet.
+
 `)
 	fmt.Fprint(w, "| package | kind | build | build seconds | targets |\n|---|---|---|---|---|\n")
 	for _, p := range packages {
 		about := Find(p.Name)
 		fmt.Fprintf(w, "| %s | %s | %s | %.0f | %s |\n", p.Name, about.Kind, about.Build, p.Seconds, strings.Join(p.Targets, ", "))
 	}
-	fmt.Fprint(w, "\n## Fixes\n\n| package | fix | verdict | functions | seconds | patch KB | pause µs |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "\n## Fixes\n\n| package | fix | verdict | functions | seconds | patch KB | pause µs | seen |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
 		name := strings.TrimSuffix(r.Fix.Patch, ".patch")
 		if r.With > 0 {
@@ -138,11 +152,14 @@ before it and was built with them.
 		if why := r.Wrong(); why != "" {
 			verdict = "**" + verdict + "**, not as expected"
 		}
-		functions, bytes, pause := "", "", ""
+		functions, bytes, pause, seen := "", "", "", ""
+		if r.Shown {
+			seen = "yes"
+		}
 		if r.Verdict == Patched {
 			functions, bytes, pause = fmt.Sprint(len(r.Names)), fmt.Sprint((r.Bytes+1023)/1024), fmt.Sprint(r.Pause.Microseconds())
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %.1f | %s | %s |\n", r.Package.Name, name, verdict, functions, r.Seconds, bytes, pause)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %.1f | %s | %s | %s |\n", r.Package.Name, name, verdict, functions, r.Seconds, bytes, pause, seen)
 	}
 	fmt.Fprint(w, "\n## Refusals\n\n| package | fix | reason | a better engine would need |\n|---|---|---|---|\n")
 	for _, r := range rows {

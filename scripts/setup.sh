@@ -31,6 +31,7 @@ debian_needs=(
     "createrepo_c|createrepo-c||makes a repository for dnf"
     "gdb|gdb||looks at patched processes in tests"
     "dbus-daemon|dbus||a private bus for tests"
+    "dwz|dwz||shrinks debug information as distributions do"
     "csmith|csmith||makes random programs for tests"
     "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"
     "dpkg-source|dpkg-dev||fetches the sources of the programs in the tests"
@@ -47,6 +48,7 @@ fedora_needs=(
     "createrepo_c||createrepo_c|makes a repository for dnf"
     "gdb||gdb|looks at patched processes in tests"
     "dbus-daemon||dbus-daemon|a private bus for tests"
+    "dwz||dwz|shrinks debug information as distributions do"
     "find||findutils|finds files"
     "which||which|finds programs"
 )

@@ -39,6 +39,7 @@ func TestCompilersAndFlags(t *testing.T) {
 		{"gcc", "-O2 -static-pie -fPIE -Wl,--undefined=usleep", ""},
 		{"gcc", "-O2 -mcmodel=large -fno-pie -no-pie", ""},
 		{"gcc", "-O2 -pg", ""},
+		{"gcc", "-O2 -fPIC -pie -mtls-dialect=gnu2", "not supported (R_X86_64_GOTPC32_TLSDESC)"},
 		{"clang", "-O0 -fPIE -pie", ""},
 		{"clang", "-O2 -fPIE -pie", ""},
 		{"clang", "-O2 -fno-pie -no-pie", ""},

@@ -94,6 +94,7 @@ func TestSharedLibraries(t *testing.T) {
 	for _, flags := range [][]string{
 		{"-O2"}, {"-O0"}, {"-O2", "-fno-plt", "-Wl,-z,now"}, {"-O2", "-fcf-protection=full", "-Wl,-z,lazy"},
 		{"-O2", "-ftls-model=initial-exec"}, {"-O2", "-fvisibility=hidden"}, {"-O2", "-Wl,-Bsymbolic-functions"},
+		{"-O2", "-Wl,-Ttext-segment=0x41000000"}, // as prelink leaves it: made for an address
 	} {
 		t.Run(strings.ReplaceAll(strings.Join(flags, " "), ",", " "), func(t *testing.T) {
 			lib := newLibrary(t, flags...)

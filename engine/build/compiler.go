@@ -127,8 +127,14 @@ func producersOf(f *object.File) ([]producer, error) {
 		if entry == nil {
 			return found, nil
 		}
-		text, ok := entry.Val(dwarf.AttrProducer).(string)
-		if entry.Tag != dwarf.TagCompileUnit || !ok || seen[text] {
+		if entry.Tag != dwarf.TagCompileUnit {
+			continue
+		}
+		text, err := f.Text(entry, dwarf.AttrProducer)
+		if err != nil {
+			return nil, err
+		}
+		if text == "" || seen[text] {
 			continue
 		}
 		seen[text] = true

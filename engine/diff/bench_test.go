@@ -43,7 +43,7 @@ __attribute__((noinline)) int work%[1]d(struct item%[1]d *p, int x)
 // BenchmarkBuild reports what a comparison costs for each byte of the object,
 // and how large the patch is beside the function that changed.
 func BenchmarkBuild(b *testing.B) {
-	for _, functions := range []int{10, 100, 1000, 3000, 10000} {
+	for _, functions := range []int{10, 100, 1000, 3000, 10000, 36000} {
 		if functions > 3000 && os.Getenv("SYSCARE_BENCH_LARGE") == "" {
 			continue // compiling takes minutes
 		}
@@ -68,6 +68,38 @@ func BenchmarkBuild(b *testing.B) {
 			b.ReportMetric(size/1024, "object-KB")
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/byte")
 			b.ReportMetric(float64(len(result.Object))/1024, "patch-KB")
+		})
+	}
+}
+
+// BenchmarkLayouts reports what comparing the types of a unit costs for each of
+// them.
+func BenchmarkLayouts(b *testing.B) {
+	for _, types := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprintf("%d types", types), func(b *testing.B) {
+			dir := b.TempDir()
+			var text strings.Builder
+			text.WriteString("typedef unsigned long word;\nstruct inner { word w[3]; };\n")
+			for i := 1; i <= types; i++ {
+				fmt.Fprintf(&text, `struct type%[1]d {
+	struct inner inner; struct type%[1]d *next; union { word w; char bytes[%[2]d]; }; unsigned flag : 1, other : 7;
+	struct later%[1]d *later; enum { FIRST%[1]d, SECOND%[1]d } state; int (*call)(struct type%[1]d *, word);
+};
+struct type%[1]d *object%[1]d;
+`, i, i%9+1)
+			}
+			source := filepath.Join(dir, "types.c")
+			require.NoError(b, os.WriteFile(source, []byte(text.String()), 0o600))
+			f, err := object.Open(compile(b, dir, "types.o", "-g", "-c", source))
+			require.NoError(b, err)
+			defer f.Close()
+			p := &pair{original: &unit{file: f}, patched: &unit{file: f}}
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := p.guardLayouts(nil)
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(types), "ns/type")
 		})
 	}
 }

@@ -25,30 +25,40 @@ func compileUnitName(f *object.File) (name string, language int64) {
 	if err != nil || entry == nil {
 		return "", 0
 	}
-	name, language = unitIdentity(entry)
+	// An object's strings are in the object.
+	name, language, _ = unitIdentity(f, entry)
 	return name, language
 }
 
-func unitIdentity(entry *dwarf.Entry) (string, int64) {
-	name, _ := entry.Val(dwarf.AttrName).(string)
-	dir, _ := entry.Val(dwarf.AttrCompDir).(string)
-	language, _ := entry.Val(dwarf.AttrLanguage).(int64)
+func unitIdentity(f *object.File, entry *dwarf.Entry) (name string, language int64, err error) {
+	if name, err = f.Text(entry, dwarf.AttrName); err != nil {
+		return "", 0, err
+	}
+	dir, err := f.Text(entry, dwarf.AttrCompDir)
+	if err != nil {
+		return "", 0, err
+	}
+	language, _ = entry.Val(dwarf.AttrLanguage).(int64)
 	if !path.IsAbs(name) {
 		name = path.Join(dir, name)
 	}
-	return path.Clean(name), language
+	return path.Clean(name), language, nil
 }
 
 // settleByDebugInfo keeps, of several STT_FILE groups, those whose functions
 // are those of the compile unit with the same source. The directory of
 // compilation may have been rewritten, so the longest common tail counts.
-func (t *target) settleByDebugInfo(p *pair, groups []int) []int {
+func (t *target) settleByDebugInfo(p *pair, groups []int) ([]int, error) {
 	source, _ := compileUnitName(p.original.file)
 	if source == "" {
-		return groups
+		return groups, nil
 	}
 	if t.units == nil {
-		t.units = t.readUnits()
+		units, err := t.readUnits()
+		if err != nil {
+			return nil, err
+		}
+		t.units = units
 	}
 	var best *compileUnit
 	bestTail, tie := 0, false
@@ -62,7 +72,7 @@ func (t *target) settleByDebugInfo(p *pair, groups []int) []int {
 		}
 	}
 	if best == nil || tie {
-		return groups
+		return groups, nil
 	}
 	var kept []int
 	for _, index := range groups {
@@ -78,7 +88,7 @@ func (t *target) settleByDebugInfo(p *pair, groups []int) []int {
 			kept = append(kept, index)
 		}
 	}
-	return kept
+	return kept, nil
 }
 
 // commonTail counts the path elements at the end that a and b share.
@@ -93,11 +103,11 @@ func commonTail(a, b string) int {
 
 // readUnits lists the compile units of the target with the addresses of their
 // functions and static variables.
-func (t *target) readUnits() map[string][]compileUnit {
+func (t *target) readUnits() (map[string][]compileUnit, error) {
 	units := map[string][]compileUnit{}
 	data, err := t.file.DWARF()
 	if err != nil {
-		return units
+		return nil, err
 	}
 	r := data.Reader()
 	var current *compileUnit
@@ -109,22 +119,34 @@ func (t *target) readUnits() map[string][]compileUnit {
 	}
 	for {
 		entry, err := r.Next()
-		if err != nil || entry == nil {
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
 			break
 		}
 		switch entry.Tag {
 		case dwarf.TagCompileUnit:
 			flush()
-			name, _ := unitIdentity(entry)
+			name, _, err := unitIdentity(t.file, entry)
+			if err != nil {
+				return nil, err
+			}
 			current = &compileUnit{name: name, address: map[string]uint64{}}
 		case dwarf.TagSubprogram:
-			name, _ := entry.Val(dwarf.AttrName).(string)
+			name, err := t.file.Text(entry, dwarf.AttrName)
+			if err != nil {
+				return nil, err
+			}
 			if low, ok := entry.Val(dwarf.AttrLowpc).(uint64); ok && current != nil && name != "" {
 				current.address[name] = low
 			}
 			r.SkipChildren()
 		case dwarf.TagVariable:
-			name, _ := entry.Val(dwarf.AttrName).(string)
+			name, err := t.file.Text(entry, dwarf.AttrName)
+			if err != nil {
+				return nil, err
+			}
 			location, _ := entry.Val(dwarf.AttrLocation).([]byte)
 			const opAddr = 0x03
 			if len(location) == 9 && location[0] == opAddr && current != nil && name != "" {
@@ -137,5 +159,5 @@ func (t *target) readUnits() map[string][]compileUnit {
 		}
 	}
 	flush()
-	return units
+	return units, nil
 }

@@ -104,6 +104,9 @@ func readLayouts(f *object.File) (result layouts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTypes(data); err != nil {
+		return nil, err
+	}
 	reader := layoutReader{data: data, layouts: layouts{}}
 	r := data.Reader()
 	units := 0

@@ -1,7 +1,9 @@
 package diff
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -54,6 +56,35 @@ func TestSameNamedStaticFunctions(t *testing.T) {
 			require.Less(t, distance[row.marker], uint64(64), "check lies just before %s", row.marker)
 		})
 	}
+
+	t.Run("with debug information that another program shares", func(t *testing.T) {
+		t.Parallel()
+		if _, err := exec.LookPath("dwz"); err != nil && os.Getenv("CI") == "" {
+			t.Skip("needs dwz")
+		}
+		dir := t.TempDir()
+		_, _, err := diffedIn(t, dir, []string{"-O2"}, true, Options{}, unit("a", "in_a", fix), unit("b", "in_b", ""), main)
+		require.NoError(t, err)
+		program := filepath.Join(dir, "program.debug")
+		other := compile(t, dir, "other", "-g", "-O2", "-Wl,--build-id", filepath.Join(dir, "a/util.c"), filepath.Join(dir, "b/util.c"), filepath.Join(dir, "main.c"))
+		run(t, "dwz", "-m", filepath.Join(dir, "shared"), "-M", "shared", program, other)
+		target, err := object.Open(program)
+		require.NoError(t, err)
+		defer target.Close()
+		require.NotNil(t, target.Section(".gnu_debugaltlink"))
+		units := []Unit{{
+			Source:   "a/util.c",
+			Original: open(t, filepath.Join(dir, "a.original.o")), Patched: open(t, filepath.Join(dir, "a.patched.o")),
+		}}
+		_, err = Build(target, units, Options{UUID: testUUID})
+		require.NoError(t, err)
+		require.NoError(t, os.Rename(filepath.Join(dir, "shared"), filepath.Join(dir, "elsewhere")))
+		bereft, err := object.Open(program)
+		require.NoError(t, err)
+		defer bereft.Close()
+		_, err = Build(bereft, units, Options{UUID: testUUID})
+		require.ErrorContains(t, err, "give the debuginfo package that contains it", "it is refused, not guessed")
+	})
 
 	t.Run("without debug information nothing tells them apart", func(t *testing.T) {
 		t.Parallel()
@@ -194,5 +225,30 @@ func FuzzBuild(f *testing.F) {
 			return
 		}
 		_, _ = Build(target, []Unit{{Source: "body.c", Original: original, Patched: file}}, Options{UUID: testUUID})
+	})
+}
+
+// Whatever the bytes of an object's debug information, reading its types ends.
+func FuzzLayouts(f *testing.F) {
+	data, err := os.ReadFile(compile(f, f.TempDir(), "unit.o", "-g", "-c", filepath.Join("testdata", "body.c")))
+	require.NoError(f, err)
+	f.Add(data, uint32(0), byte(0))
+	f.Fuzz(func(t *testing.T, data []byte, at uint32, value byte) {
+		file, err := object.Read(newReader(data))
+		if err != nil {
+			return
+		}
+		// Most changes of a whole object miss what this is about: one more in it.
+		if s := file.Section(".debug_info"); s != nil && s.Size > 0 {
+			contents, err := s.Bytes()
+			if i := bytes.Index(data, contents); err == nil && i >= 0 && len(contents) > 0 {
+				changed := bytes.Clone(data)
+				changed[i+int(at)%len(contents)] = value
+				if file, err = object.Read(newReader(changed)); err != nil {
+					return
+				}
+			}
+		}
+		_, _ = readLayouts(file)
 	})
 }

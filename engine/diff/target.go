@@ -160,7 +160,11 @@ func (t *target) fileGroup(p *pair) (int, error) {
 		best = append(best, index)
 	}
 	if len(best) > 1 {
-		best = t.settleByDebugInfo(p, best)
+		settled, err := t.settleByDebugInfo(p, best)
+		if err != nil {
+			return 0, p.refuse("", "%d files named %q in the target have the same local symbols, and the debug information that could tell them apart cannot be read: %v", len(best), name, err)
+		}
+		best = settled
 	}
 	switch len(best) {
 	case 1:

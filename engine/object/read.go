@@ -38,11 +38,13 @@ type File struct {
 
 	raw    *elf.File
 	closer io.Closer
+	path   string // "" if it was not opened by name
 	debug  struct {
 		once sync.Once
 		data *dwarf.Data
 		err  error
 	}
+	alternate alternate
 }
 
 // Section is one section header with access to its contents.
@@ -101,7 +103,7 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	parsed.closer = f
+	parsed.closer, parsed.path = f, path
 	return parsed, nil
 }
 

@@ -101,7 +101,7 @@ func (r *Recorded) answer(ctx context.Context, want *Behaviour, entities []build
 	if script == "" {
 		script = r.Live
 	}
-	if script == "" && r.Driver != "" {
+	if want.Probe != "" {
 		script = "{driver}"
 	}
 	live, err := r.start(ctx, entities[0].TargetPath, script)

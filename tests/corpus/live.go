@@ -131,7 +131,7 @@ func (r *Recorded) command(ctx context.Context, dir, target, script string) (*ex
 		return nil, err
 	}
 	switch {
-	case library && script == "":
+	case library && !strings.Contains(script, "{driver}"):
 		cmd := exec.CommandContext(ctx, "sleep", "1000")
 		cmd.Env = append(os.Environ(), "LD_PRELOAD="+target, "LD_LIBRARY_PATH="+filepath.Dir(target))
 		return cmd, nil

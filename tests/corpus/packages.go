@@ -14,8 +14,58 @@ func Packages() []*Package {
 				{Patch: "CVE-2026-4890.patch"},
 				{Patch: "CVE-2026-4891.patch"},
 				{Patch: "CVE-2026-4892.patch"},
-				{Patch: "CVE-2026-4893.patch"},
-				{Patch: "CVE-2026-5172.patch"},
+				{Patch: "CVE-2026-4893.patch", Shows: &Behaviour{
+					Run: "{target} -k -p 5397 -u root --no-resolv --no-hosts --listen-address=127.0.0.1 --bind-interfaces -x {dir}/pid --server=127.0.0.1#5398 --add-subnet=24",
+					Ask: `python3 - <<'END'
+import os, socket, struct
+upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+upstream.bind(("127.0.0.1", 5398))
+upstream.settimeout(3)
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(3)
+question = b"\1a\4test\0" + struct.pack(">HH", 1, 1)
+client.sendto(struct.pack(">6H", 77, 0x100, 1, 0, 0, 0) + question, ("127.0.0.1", 5397))
+asked, dnsmasq = upstream.recvfrom(4000)
+subnet = struct.pack(">HHHBB", 8, 7, 1, 24, 24) + bytes([9, 9, 9])  # of somebody else
+reply = struct.pack(">5H", 0x8180, 1, 1, 0, 1) + question
+reply += b"\xc0\x0c" + struct.pack(">HHLH", 1, 1, 60, 4) + bytes([1, 2, 3, 4])
+reply += b"\0" + struct.pack(">HHLH", 41, 1232, 0, len(subnet)) + subnet
+upstream.sendto(asked[:2] + reply, dnsmasq)
+try:
+    client.recv(4000)
+    print("an answer")
+except OSError:
+    print("no answer")
+print("it has died" if ") Z " in open("/proc/%s/stat" % os.environ["PID"]).read() else "it lives")
+END
+cat output`,
+					Before: "an answer", After: "no answer",
+				}},
+				{Patch: "CVE-2026-5172.patch", Shows: &Behaviour{
+					Run: "{target} -k -p 5397 -u root --no-resolv --no-hosts --listen-address=127.0.0.1 --bind-interfaces -x {dir}/pid --server=127.0.0.1#5398 --cache-rr=MX",
+					Ask: `python3 - <<'END'
+import os, socket, struct
+upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+upstream.bind(("127.0.0.1", 5398))
+upstream.settimeout(3)
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(3)
+question = b"\1a\4test\0" + struct.pack(">HH", 15, 1)
+client.sendto(struct.pack(">6H", 77, 0x100, 1, 0, 0, 0) + question, ("127.0.0.1", 5397))
+asked, dnsmasq = upstream.recvfrom(4000)
+reply = struct.pack(">5H", 0x8180, 1, 1, 0, 0) + question
+reply += b"\xc0\x0c" + struct.pack(">HHLH", 15, 1, 60, 3) + b"\0\1" + b"\7example\3org\0" + bytes(100)
+upstream.sendto(asked[:2] + reply, dnsmasq)
+try:
+    client.recv(4000)
+    print("an answer")
+except OSError:
+    print("no answer")
+print("it has died" if ") Z " in open("/proc/%s/stat" % os.environ["PID"]).read() else "it lives")
+END
+cat output`,
+					Before: "it has died", After: "it lives",
+				}},
 			},
 		},
 		{
@@ -38,22 +88,71 @@ func Packages() []*Package {
 			Targets: []string{"less"},
 			Live:    "{target} -",
 			Fixes: []Fix{
-				{Patch: "End-OSC8-hyperlink-on-invalid-embedded-escape-sequen.patch"},
-				{Patch: "Shell-quote-filenames-when-invoking-LESSCLOSE.patch"},
-				{Patch: "Fix-bug-when-viewing-a-file-whose-name-contains-a-ne.patch"},
-				{Patch: "Fix-incorrect-display-when-filename-contains-control.patch"},
+				{Patch: "End-OSC8-hyperlink-on-invalid-embedded-escape-sequen.patch", Shows: &Behaviour{
+					Run: `bash -c 'echo two >b; printf "\e]8;;http://x\e[31mtext\a after\n" >c
+export TERM=dumb; exec script -qec "{target} -R b c" screen'`,
+					Ask:    `printf ':n\n' >&3; sleep 0.5; printf q >&3; finish; cat -v screen`,
+					Before: "^[]8;;http://x^[[31mtext", After: "ESC]8;;",
+				}},
+				{Patch: "Shell-quote-filenames-when-invoking-LESSCLOSE.patch", Shows: &Behaviour{
+					Run: `bash -c 'echo one >"x;touch pwned"; echo two >b; echo three >alt; export LESSOPEN="echo {dir}/alt; true %s" LESSCLOSE="true %s %s"
+export TERM=dumb; exec script -qec "{target} x*pwned b" screen'`,
+					Ask:    `printf ':n\n' >&3; sleep 0.5; printf q >&3; finish; [ -e pwned ] && echo a command ran || echo nothing ran`,
+					Before: "a command ran", After: "nothing ran",
+				}},
+				{Patch: "Fix-bug-when-viewing-a-file-whose-name-contains-a-ne.patch", Shows: &Behaviour{
+					Run: `bash -c 'echo two >b; printf -v name "x\ny"; echo one >"$name"; printf "#!/bin/bash\nprintf %%q \"\$1\" >shown\n" >show; chmod +x show; export LESSOPEN="|./show %s"
+export TERM=dumb; exec script -qec "{target} b x?y" screen'`,
+					Ask:    `printf ':n\n' >&3; sleep 0.5; printf q >&3; finish; cat shown`,
+					Before: "xy", After: `$'x\ny'`,
+				}},
+				{Patch: "Fix-incorrect-display-when-filename-contains-control.patch", Shows: &Behaviour{
+					Run: `bash -c 'echo two >b; printf -v name "x\ey"; echo one >"$name"
+export TERM=dumb; exec script -qec "{target} b x?y" screen'`,
+					Ask:    `printf ':n\n' >&3; sleep 0.5; printf q >&3; finish; cat -v screen`,
+					Before: "x^[y", After: "xESCy",
+				}},
 			},
 		},
 		{
 			Name: "memcached", Kind: "daemon", Build: "autotools",
-			Needs:   []string{"libevent-dev", "libsasl2-dev", "autoconf", "automake"},
+			Needs:   []string{"libevent-dev", "libsasl2-dev", "libsasl2-modules", "autoconf", "automake"},
 			Script:  "[ -x configure ] || autoreconf -fi; ./configure --enable-sasl --enable-sasl-pwdb --enable-proxy && make",
 			Targets: []string{"memcached"},
 			Live:    "{target} -u root -s {dir}/socket -t 4",
 			Fixes: []Fix{
 				{Patch: "0007-uninitialized-variables.patch"},
-				{Patch: "0008-CVE-2026-47783-CVE-2026-47784.patch"},
-				{Patch: "0009-CVE-2023-46852.patch"},
+				{Patch: "0008-CVE-2026-47783-CVE-2026-47784.patch", Shows: &Behaviour{
+					Run: `bash -c 'printf "user:first\nuser:second\n" >db; echo "mech_list: plain" >memcached.conf; export MEMCACHED_SASL_PWDB={dir}/db SASL_CONF_PATH={dir}; exec {target} -u root -s {dir}/socket -S'`,
+					Ask: `python3 - <<'END'
+import socket, struct
+s = socket.socket(socket.AF_UNIX)
+s.connect("socket")
+mechanism, credentials = b"PLAIN", b"\0user\0second"
+s.sendall(struct.pack(">BBHBBHLLQ", 0x80, 0x21, len(mechanism), 0, 0, 0, len(mechanism) + len(credentials), 0, 0) + mechanism + credentials)
+print("refused" if struct.unpack(">H", s.recv(1000)[6:8])[0] else "let in")
+END`,
+					Before: "refused", After: "let in",
+				}},
+				{Patch: "0009-CVE-2023-46852.patch", Shows: &Behaviour{
+					Run: `bash -c 'cat >proxy.lua <<END
+function mcp_config_pools(old) return mcp.pool({mcp.backend("one", "127.0.0.1", 11999)}) end
+function mcp_config_routes(pool) mcp.attach(mcp.CMD_ANY_STORAGE, function(r) return pool(r) end) end
+END
+exec {target} -u root -s {dir}/socket -t 2 -o proxy_config=proxy.lua'`,
+					Ask: `python3 - <<'END'
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.connect("socket")
+s.settimeout(5)
+s.sendall(b"get" + b" " * 400 + b"a b\r\n")
+try:
+    print(s.recv(1000) or "the server is gone")
+except ConnectionError:
+    print("the server is gone")
+END`,
+					Before: "the server is gone", After: "malformed request",
+				}},
 				{Patch: "CVE-2023-46853.patch", Refused: "layout of struct mcp_parser_s"},
 			},
 		},
@@ -70,17 +169,44 @@ func Packages() []*Package {
 				{Patch: "CVE-2025-53859.patch"},
 				{Patch: "CVE-2026-1642.patch"},
 				{Patch: "CVE-2026-27651.patch"},
-				{Patch: "CVE-2026-27654.patch"},
+				{Patch: "CVE-2026-27654.patch", Shows: &Behaviour{
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
+location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
+location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
+printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' COPY "/dav/a" $'Destination: http://h/d\r\n' >&4
+timeout 5 cat <&4; echo over; cat output`,
+					Before: "exited on signal", After: "HTTP/1.1 400",
+				}},
 				{Patch: "CVE-2026-27784.patch", Idle: true},
 				{Patch: "CVE-2026-28753.patch"},
 				{Patch: "CVE-2026-28755.patch"},
 				{Patch: "CVE-2026-32647.patch"},
-				{Patch: "CVE-2026-42945.patch"},
+				{Patch: "CVE-2026-42945.patch", Shows: &Behaviour{
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
+location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
+location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
+printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' GET "/escape%26x" $'' >&4
+timeout 5 cat <&4; echo over; cat output`,
+					Before: "[/escape%26x]", After: "[/escape&x]",
+				}},
 				{Patch: "CVE-2026-42946.1.patch"},
 				{Patch: "CVE-2026-42946.2.patch"},
 				{Patch: "CVE-2026-40701.patch", Refused: "layout of struct ngx_ssl_ocsp_ctx_s"},
 				{Patch: "CVE-2026-42934.patch"},
-				{Patch: "CVE-2026-9256.patch"},
+				{Patch: "CVE-2026-9256.patch", Shows: &Behaviour{
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
+location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
+location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
+printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' GET "/overlap$(printf '+%.0s' {1..3000})" $'' >&4
+timeout 5 cat <&4; echo over; cat output`,
+					Before: "exited on signal", After: "HTTP/1.1 302",
+				}},
 				{Patch: "FIX-HTTP2bomb.patch", Refused: "ngx_module_names: the size of existing data changed",
 					Better: "nothing: it adds a module, which is set up when the program starts",
 				},
@@ -107,7 +233,20 @@ path = /tmp
 				{Patch: "2026-05-20/0011-disallow-.-elements-in-relpath-for-secure_relative_o.patch"},
 				{Patch: "2026-05-20/0012-Refuse-a-duplicate-dirlist.patch"},
 				{Patch: "2026-05-20/0013-range-check-dir_ndx-before-use.patch"},
-				{Patch: "2026-05-20/0014-make-safe-links-stricter.patch"},
+				{Patch: "2026-05-20/0014-make-safe-links-stricter.patch", Shows: &Behaviour{
+					Run: `bash -c 'printf "use chroot = no
+uid = root
+gid = root
+munge symlinks = no
+read only = no
+[a]
+path = {dir}
+" >r.conf; exec {target} --daemon --no-detach --port=8740 --config=r.conf'`,
+					Ask: `mkdir -p from/safe/links; ln -s a/a/a/../../../unsafe2 from/safe/links/
+{tree}/rsync -a --safe-links from/safe/ rsync://127.0.0.1:8740/a/to; sleep 0.2
+[ -L to/links/unsafe2 ] && echo a link was made || echo no link was made`,
+					Before: "a link was made", After: "no link was made",
+				}},
 				{Patch: "2026-05-20/0015-fixed-symlink-race-condition-in-sender.patch"},
 				{Patch: "2026-05-20/0016-syscall-fix-a-Y2038-bug-by-replacing-Int32x32To64-wi.patch", Idle: true},
 				{Patch: "2026-05-20/0017-options.c-Fix-segv-if-poptGetContext-returns-NULL.patch"},
@@ -120,23 +259,24 @@ path = /tmp
 			Script:  "cmake -S . -B b -DCMAKE_BUILD_TYPE=None -DBUILD_SHARED_LIBS=ON -DLIBXML2_WITH_PYTHON=OFF -DLIBXML2_WITH_LZMA=OFF -DLIBXML2_WITH_TESTS=OFF -DLIBXML2_WITH_ICU=OFF && make -C b",
 			Targets: []string{"b/libxml2.so*", "b/xmllint", "b/xmlcatalog"},
 			Live:    "{target} --shell -",
+			Driver:  "libxml2.c -I{tree}/include -I{tree}/b {tree}/b/libxml2.so",
 			Fixes: []Fix{
-				{Patch: "CVE-2022-40303-Fix-integer-overflows-with-XML_PARSE_.patch"},
-				{Patch: "CVE-2022-40304-Fix-dict-corruption-caused-by-entity-.patch"},
-				{Patch: "schemas-Fix-null-pointer-deref-in-xmlSchemaCheckCOSS.patch"},
-				{Patch: "CVE-2023-28484-Fix-null-deref-in-xmlSchemaFixupCompl.patch"},
-				{Patch: "CVE-2023-29469-Hashing-of-empty-dict-strings-isn-t-d.patch"},
-				{Patch: "Reset-nsNr-in-xmlCtxtReset.patch"},
-				{Patch: "Also-reset-nsNr-in-htmlCtxtReset.patch"},
+				{Patch: "CVE-2022-40303-Fix-integer-overflows-with-XML_PARSE_.patch", Shows: &Behaviour{Probe: "long-name", Before: "use XML_PARSE_HUGE option", After: "Name too long: "}},
+				{Patch: "CVE-2022-40304-Fix-dict-corruption-caused-by-entity-.patch", Shows: &Behaviour{Probe: "owned-entity", Before: "the dictionary's", After: "its own"}},
+				{Patch: "schemas-Fix-null-pointer-deref-in-xmlSchemaCheckCOSS.patch", Shows: &Behaviour{Probe: "own-substitute", Before: "signal 11", After: "no schema"}},
+				{Patch: "CVE-2023-28484-Fix-null-deref-in-xmlSchemaFixupCompl.patch", Shows: &Behaviour{Probe: "simple-base", Before: "signal 11", After: "no schema"}},
+				{Patch: "CVE-2023-29469-Hashing-of-empty-dict-strings-isn-t-d.patch", Shows: &Behaviour{Probe: "empty-strings", Before: "two strings", After: "the same"}},
+				{Patch: "Reset-nsNr-in-xmlCtxtReset.patch", Shows: &Behaviour{Probe: "reset-namespaces", Before: "namespaces stay", After: "no namespaces"}},
+				{Patch: "Also-reset-nsNr-in-htmlCtxtReset.patch", Shows: &Behaviour{Probe: "reset-html-namespaces", Before: "namespaces stay", After: "no namespaces"}},
 				{Patch: "CVE-2022-49043.patch"},
 				{Patch: "CVE-2024-34459.patch"},
-				{Patch: "CVE-2024-56171.patch"},
-				{Patch: "CVE-2025-24928-pre1.patch"},
-				{Patch: "CVE-2025-24928.patch"},
-				{Patch: "CVE-2025-27113.patch"},
-				{Patch: "CVE-2023-39615_1.patch"},
-				{Patch: "CVE-2023-39615_2.patch"},
-				{Patch: "CVE-2023-45322.patch"},
+				{Patch: "CVE-2024-56171.patch", Shows: &Behaviour{Probe: "many-duplicates", Before: "signal 11", After: "validated"}},
+				{Patch: "CVE-2025-24928-pre1.patch", Shows: &Behaviour{Probe: "nameless-element", Before: "signal 11", After: "exit 0"}},
+				{Patch: "CVE-2025-24928.patch", Shows: &Behaviour{Probe: "long-prefix", Before: "signal", After: "exit 0"}},
+				{Patch: "CVE-2025-27113.patch", Shows: &Behaviour{Probe: "child-axis", Before: "match 0", After: "match 1"}},
+				{Patch: "CVE-2023-39615_1.patch", Shows: &Behaviour{Probe: "own-handler", Before: "replaced", After: "kept"}},
+				{Patch: "CVE-2023-39615_2.patch", Shows: &Behaviour{Probe: "second-version", Before: "not there", After: "set"}},
+				{Patch: "CVE-2023-45322.patch", Shows: &Behaviour{Probe: "failed-copy", Before: "dangling", After: "all or nothing"}},
 				{Patch: "CVE-2024-25062.patch"},
 			},
 		},
@@ -146,6 +286,7 @@ path = /tmp
 			Script:  "./autogen.sh >/dev/null 2>&1 || true; ./configure --disable-webp --disable-zstd --disable-lzma --disable-jbig --disable-libdeflate --disable-lerc && make",
 			Targets: []string{"libtiff/.libs/libtiff.so*", "tools/.libs/tiffcrop", "tools/.libs/tiff2pdf", "tools/.libs/tiffcp", "tools/.libs/tiffset", "tools/.libs/raw2tiff"},
 			Live:    "bash -c 'mkfifo f; case {target} in *tiffset) exec {target} -s 270 x f;; *) exec {target} f out;; esac'",
+			Driver:  "tiff.c -I{tree}/libtiff {tree}/libtiff/.libs/libtiff.so",
 			Fixes: []Fix{
 				{Patch: "CVE-2022-48281.patch", Refused: "every process is in main",
 					Better: "nothing: the changed code is in the main function of a tool, or inlined there",
@@ -162,7 +303,7 @@ path = /tmp
 				{Patch: "CVE-2023-0795_CVE-2023-0796_CVE-2023-0797_CVE-2023-0798_CVE-2023-0799.patch", Refused: "every process is in main",
 					Better: "nothing: the changed code is in the main function of a tool, or inlined there",
 				},
-				{Patch: "CVE-2023-2731.patch"},
+				{Patch: "CVE-2023-2731.patch", Shows: &Behaviour{Probe: "no-end", Before: "not terminated with EOI", After: "due to previous error"}},
 				{Patch: "CVE-2023-3576.patch", Refused: "every process is in main",
 					Better: "nothing: the changed code is in the main function of a tool, or inlined there",
 				},
@@ -248,9 +389,21 @@ path = /tmp
 			Live:    "{target} -p1",
 			Fixes: []Fix{
 				{Patch: "Fix_segfault_with_mangled_rename_patch.patch"},
-				{Patch: "Allow_input_files_to_be_missing_for_ed-style_patches.patch"},
-				{Patch: "Fix_arbitrary_command_execution_in_ed-style_patches.patch"},
-				{Patch: "0001-Fix-ed-style-test-failure.patch"},
+				{Patch: "Allow_input_files_to_be_missing_for_ed-style_patches.patch", Shows: &Behaviour{
+					Run:    "bash -c '{target} -e foo; echo exit $?'",
+					Ask:    `printf '0a\nfoo\n.\n' >&3; finish; cat output`,
+					Before: "Assertion", After: "exit 0",
+				}},
+				{Patch: "Fix_arbitrary_command_execution_in_ed-style_patches.patch", Shows: &Behaviour{
+					Run:    "bash -c 'echo foo >foo; {target} -e foo; echo exit $?'",
+					Ask:    `printf '1337a\nr !echo bar\n,p\n' >&3; finish; grep '^bar' output || echo nothing ran`,
+					Before: "bar", After: "nothing ran",
+				}},
+				{Patch: "0001-Fix-ed-style-test-failure.patch", Shows: &Behaviour{
+					Run:    "bash -c 'echo foo >foo; {target} -e foo; echo exit $?'",
+					Ask:    `printf '1337a\nr !echo bar\n,p\n' >&3; finish; grep '^bar' output || echo nothing ran`,
+					Before: "bar", After: "nothing ran",
+				}},
 				{Patch: "0002-Abort_when_cleaning_up_fails.patch", Refused: "every process is in main",
 					Better: "nothing: the changed code is in main, which a running process never enters again",
 				},
@@ -278,8 +431,36 @@ path = /tmp
 			Targets: []string{"src/tar"},
 			Live:    "{target} -tf -",
 			Fixes: []Fix{
-				{Patch: "Fix-boundary-checking-in-base-256-decoder.patch"},
-				{Patch: "Fix-handling-of-extended-header-prefixes.patch"},
+				{Patch: "Fix-boundary-checking-in-base-256-decoder.patch", Shows: &Behaviour{
+					Ask: `python3 - >&3 <<'END'
+import sys
+head = bytearray(512)
+for at, text in ((0, b"f"), (100, b"0000644"), (108, b"0000000"), (116, b"0000000"), (124, b"00000000000"),
+                 (136, b" " * 11 + b"\xff"), (148, b" " * 8), (156, b"0"), (257, b"ustar\x0000")):
+    head[at:at + len(text)] = text
+head[148:156] = b"%06o\0 " % sum(head)
+sys.stdout.buffer.write(head + bytes(1024))
+END
+finish; cat output`,
+					Before: "out of time_t range", After: "where numeric time_t value expected",
+				}},
+				{Patch: "Fix-handling-of-extended-header-prefixes.patch", Shows: &Behaviour{
+					Ask: `python3 - >&3 <<'END'
+import sys
+def head(name, size, kind):
+    h = bytearray(512)
+    for at, text in ((0, name), (100, b"0000644"), (108, b"0000000"), (116, b"0000000"), (124, b"%011o" % size),
+                     (136, b"00000000000"), (148, b" " * 8), (156, kind), (257, b"ustar\x0000")):
+        h[at:at + len(text)] = text
+    h[148:156] = b"%06o\0 " % sum(h)
+    return bytes(h)
+record = b"20 SCHILY.xattr=abc\n"
+sys.stdout.buffer.write(head(b"p", len(record), b"x") + record.ljust(512, b"\0") + head(b"f", 0, b"0") + bytes(1024))
+END
+finish; echo listed; cat output`,
+					Before: `listed
+f`, After: "Ignoring unknown extended header keyword",
+				}},
 			},
 		},
 		{

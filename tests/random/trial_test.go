@@ -37,6 +37,7 @@ var refusals = []*regexp.Regexp{
 	regexp.MustCompile(`the size or initial value of a thread-local variable changed`),
 	regexp.MustCompile(`the target has no such local symbol: it was inlined or linked out there`),
 	regexp.MustCompile(`the target has no such symbol: it was linked out`),
+	regexp.MustCompile(`not supported \(R_X86_64_GOTPC32_TLSDESC\)`), // -mtls-dialect=gnu2
 }
 
 var unresolved = regexp.MustCompile(`cannot resolve symbol "__(u|)(div|mod)ti3": no loaded object defines it`)

@@ -28,7 +28,10 @@ func (m *Manager) Check(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return v.check(ctx, p, entities, false)
+	if err := v.checkFit(ctx, p); err != nil {
+		return fmt.Errorf("%s: %w", p.FullName(), err)
+	}
+	return v.checkOverlaps(ctx, p, entities)
 }
 
 func (v *view) load(p *Installed) ([]Entity, error) {
@@ -37,18 +40,6 @@ func (v *view) load(p *Installed) ([]Entity, error) {
 		return nil, fmt.Errorf("%s: %w", p.FullName(), err)
 	}
 	return entities, nil
-}
-
-// check is Check once the files are loaded. force allows what a user may
-// decide: a patch that nothing runs yet, and one that lies over another.
-func (v *view) check(ctx context.Context, p *Installed, entities []Entity, force bool) error {
-	if force {
-		return nil
-	}
-	if err := v.checkFit(ctx, p); err != nil {
-		return fmt.Errorf("%s: %w", p.FullName(), err)
-	}
-	return v.checkConflicts(ctx, p, entities)
 }
 
 // checkFit demands that at least one entity has a target: a process of its
@@ -96,9 +87,10 @@ func fileBuildID(path string) (object.BuildID, error) {
 	return object.BuildIDInNotes(data, s.Align), nil
 }
 
-// checkConflicts compares the replaced ranges with those of every other patch
-// that is applied or switched off.
-func (v *view) checkConflicts(ctx context.Context, p *Installed, entities []Entity) error {
+// checkOverlaps compares the replaced ranges with those of every other patch
+// that is applied or switched off. That both replace a function is allowed; the
+// newer one wins.
+func (v *view) checkOverlaps(ctx context.Context, p *Installed, entities []Entity) error {
 	for _, other := range v.all {
 		if other.UUID == p.UUID || other.Meta == nil || supersedes(p.Meta, other.Meta) || !sharesTarget(p, other) {
 			continue
@@ -111,7 +103,7 @@ func (v *view) checkConflicts(ctx context.Context, p *Installed, entities []Enti
 			return fmt.Errorf("%w: %s is applied to the same program and cannot be read: %w; remove it first", ErrConflict, other.FullName(), err)
 		}
 		if name := overlap(entities, theirs); name != "" {
-			return fmt.Errorf("%s: %w: %s replaces %s too; remove it first, or use --force to lie over it",
+			return fmt.Errorf("%s: %w: %s replaces %s too, and of the two the one that is activated last wins: what the other mends there is not mended meanwhile",
 				p.FullName(), ErrConflict, other.FullName(), name)
 		}
 	}

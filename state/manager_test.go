@@ -347,7 +347,7 @@ func TestRescanPatchesRestartedProcesses(t *testing.T) {
 	assert.Equal(t, []Presence{Active, Active}, engine.has(entity))
 }
 
-func TestConflicts(t *testing.T) {
+func TestOverlaps(t *testing.T) {
 	root, engine := t.TempDir(), newFake(1)
 	addPatch(t, root, patchSpec{name: "A"})
 	addPatch(t, root, patchSpec{name: "A", version: "2"})
@@ -358,14 +358,14 @@ func TestConflicts(t *testing.T) {
 	_, err := m.Apply(t.Context(), "A-1-1", MoveOptions{})
 	require.NoError(t, err)
 	require.ErrorIs(t, m.Check(t.Context(), "B"), ErrConflict)
-	_, err = m.Apply(t.Context(), "B", MoveOptions{})
-	require.ErrorIs(t, err, ErrConflict)
-	require.ErrorContains(t, err, "redis-6.2.5-1/A-1-1")
 	require.NoError(t, m.Check(t.Context(), "C"), "other code of the same program")
-	_, err = m.Apply(t.Context(), "A-2-1", MoveOptions{})
+	res, err := m.Apply(t.Context(), "A-2-1", MoveOptions{})
 	require.NoError(t, err, "the next version of a patch lies over the former")
-	_, err = m.Apply(t.Context(), "B", MoveOptions{Force: true})
+	require.Empty(t, res.Notes)
+	res, err = m.Apply(t.Context(), "B", MoveOptions{})
 	require.NoError(t, err)
+	require.Len(t, res.Notes, 1)
+	require.Contains(t, res.Notes[0], "redis-6.2.5-1/A-1-1")
 }
 
 func TestKernelPatchesAreRefused(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // MoveOptions are what a user can say about a move.
 type MoveOptions struct {
 	Timeout    time.Duration // for busy code, per process; 0: the engine's default
-	Force      bool          // allow a conflict, no target, and stacks in use
+	Force      bool          // allow no target, and stacks in use
 	BestEffort bool          // keep what worked instead of all or nothing
 	Who        string        // who asked, for the record
 }
@@ -24,6 +24,7 @@ type Result struct {
 	To       State           `json:"to"`
 	Reports  []Report        `json:"processes"`
 	Failures []*ProcessError `json:"-"` // of BestEffort
+	Notes    []string        `json:"notes,omitempty"` // what the user should know of
 }
 
 // Apply loads and activates the patch that id names.
@@ -104,6 +105,11 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 	if err != nil {
 		return res, err
 	}
+	if intent.To.presence() > intent.From.presence() {
+		if err := v.checkOverlaps(ctx, p, entities); err != nil {
+			res.Notes = append(res.Notes, err.Error())
+		}
+	}
 	rec := v.recordOf(p)
 	intent.When, intent.BootID = started.UTC(), v.m.boot
 	rec.Pending = &intent
@@ -143,10 +149,12 @@ func (v *view) prepare(ctx context.Context, p *Installed, intent pending, raise 
 	if err != nil {
 		return nil, err
 	}
-	if intent.To.presence() > intent.From.presence() {
-		err = v.check(ctx, p, entities, o.Force)
+	if intent.To.presence() > intent.From.presence() && !o.Force {
+		if err := v.checkFit(ctx, p); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.FullName(), err)
+		}
 	}
-	return entities, err
+	return entities, nil
 }
 
 // removable gives the entities with their code, which reverting a move down

@@ -24,7 +24,7 @@ func tuningFlags() []cli.Flag {
 }
 
 func forceFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not wait for calls in progress; allow conflicts and patches that fit nothing yet"}
+	return &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not wait for calls in progress; allow patches that fit nothing yet"}
 }
 
 // objectFlags make a command work on one process without any package.
@@ -93,6 +93,9 @@ func (p *program) moveAll(c *cli.Context, ids []string, move moveFunc) error {
 }
 
 func (p *program) printResult(c *cli.Context, res state.Result) {
+	for _, n := range res.Notes {
+		fmt.Fprintf(p.stderr, "Warning: %s\n", n)
+	}
 	for _, f := range res.Failures {
 		fmt.Fprintf(p.stderr, "Warning: %s: left out: %v\n", res.Name, f)
 	}

@@ -26,6 +26,36 @@ func Apply(ctx context.Context, p Process, obj *patchobject.Object, opts Options
 	})
 }
 
+// Replace applies obj and takes out the patch with the UUID old, in one stop: no
+// moment sees the functions of both without a patch, or some of each. An error
+// leaves the process with the old patch. If that is not active, it is Apply.
+func Replace(ctx context.Context, p Process, obj *patchobject.Object, old string, opts Options) (Report, error) {
+	return within(ctx, p, opts, func(s *session) error {
+		retired, err := s.region(old)
+		if err != nil && !errors.Is(err, ErrNotApplied) {
+			return err
+		}
+		h, undo, err := s.load(ctx, obj)
+		if errors.Is(err, ErrAlready) && h.state != Active {
+			undo, err = func() error { return nil }, nil
+		}
+		if err != nil {
+			return err
+		}
+		leaving := retired
+		if leaving != nil && leaving.state != Active {
+			leaving = nil
+		}
+		if err := s.replace(ctx, h, leaving, true); err != nil {
+			return errors.Join(err, undo())
+		}
+		if retired != nil {
+			return retired.setState(s.mem, Removed)
+		}
+		return nil
+	})
+}
+
 // Load brings the patch into the process without redirecting anything.
 // ErrAlready says that it is there.
 func Load(ctx context.Context, p Process, obj *patchobject.Object, opts Options) (Report, error) {

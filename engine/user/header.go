@@ -15,22 +15,23 @@ import (
 // A region is the read-execute memory that holds a patch in a process. It is
 // an anonymous private mapping that begins with its header, all little-endian:
 //
-//	  0  magic "SysCare\x02"
-//	  8  u32 state; the only field that changes
+//	  0  magic "SysCare\x03"
+//	  8  u32 state, which changes
 //	 12  u32 bytes of the header, names included
-//	 16  [32] SHA-256 of the header from 48 on
-//	 48  [16] UUID of the patch
-//	 64  [32] digest of the patch object
-//	 96  u64 address and u64 bytes of this region
-//	112  u64 address and u64 bytes of the read-write region; 0 and 0 if none
-//	128  u64 address and u64 bytes of the code in this region
-//	144  u64 address and u64 bytes of its .eh_frame; 0 and 0 if none
-//	160  u32 number of functions, u32 bytes of the build ID
-//	168  [64] build ID of the target, in binary
-//	232  u64 address and u64 bytes of its frame finder; 0 and 0 if none
-//	248  u64 address and u64 bytes of its hooks; 0 and 0 if none
-//	264  u64 address and u64 bytes of their stack, likewise
-//	280  functions, then names
+//	 16  [32] SHA-256 of the header from 56 on
+//	 48  u64 order of activation, which changes: a newer patch has a higher one
+//	 56  [16] UUID of the patch
+//	 72  [32] digest of the patch object
+//	104  u64 address and u64 bytes of this region
+//	120  u64 address and u64 bytes of the read-write region; 0 and 0 if none
+//	136  u64 address and u64 bytes of the code in this region
+//	152  u64 address and u64 bytes of its .eh_frame; 0 and 0 if none
+//	168  u32 number of functions, u32 bytes of the build ID
+//	176  [64] build ID of the target, in binary
+//	240  u64 address and u64 bytes of its frame finder; 0 and 0 if none
+//	256  u64 address and u64 bytes of its hooks; 0 and 0 if none
+//	272  u64 address and u64 bytes of their stack, likewise
+//	288  functions, then names
 //
 // and of each function:
 //
@@ -39,16 +40,17 @@ import (
 //	    guarded
 //	 32  u32 offset of the jump in the function, u32 bytes of the jump, which
 //	    may reach into the padding behind a short function
-//	 40  [16] bytes that the jump replaces, [16] the jump
+//	 40  [16] bytes that the jump replaces where no patch is, [16] the jump
 //	 72  [32] SHA-256 of all the function's old code
 //	104  u32 offset of the name in the header, u32 bytes
 const (
-	headerMagic   = "SysCare\x02"
-	headerFixed   = 280
+	headerMagic   = "SysCare\x03"
+	headerFixed   = 288
 	functionFixed = 112
 	stateOffset   = 8
 	sumOffset     = 16
-	sumEnd        = 48
+	orderOffset   = 48
+	summedOffset  = 56
 	maxHeader     = 16 << 20
 	maxFunctions  = 64 << 10
 	maxName       = 4096
@@ -63,9 +65,11 @@ const (
 //	                         +--------------------------------------+
 //
 // Loaded and Inactive become Removed, and Removed becomes Loading when the
-// same patch comes back. Loading, Activating and Deactivating last only as
-// long as a transaction; who finds one without a transaction repairs it:
-// Loading is unmapped, the others become Inactive.
+// same patch comes back. Replacing is Activating while another patch is
+// Deactivating in the same stop. These, Activating, Deactivating and Loading
+// last only as long as a transaction; who finds one without a transaction
+// repairs it: Loading is unmapped, Replacing becomes Active, the others
+// Inactive.
 type State uint32
 
 // The states of a patch in a process.
@@ -77,11 +81,13 @@ const (
 	Deactivating
 	Inactive
 	Removed
+	Replacing
 )
 
 var stateNames = map[State]string{
 	Loading: "loading", Loaded: "loaded", Activating: "activating", Active: "active",
 	Deactivating: "deactivating", Inactive: "inactive", Removed: "removed",
+	Replacing: "replacing",
 }
 
 func (s State) String() string {
@@ -92,7 +98,7 @@ func (s State) String() string {
 }
 
 func (s State) transitional() bool {
-	return s == Loading || s == Activating || s == Deactivating
+	return s == Loading || s == Activating || s == Deactivating || s == Replacing
 }
 
 // span is a range of addresses.
@@ -121,6 +127,7 @@ func (f function) redirects() bool {
 // header is the parsed header of a region.
 type header struct {
 	state       State
+	order       uint64 // of activation
 	uuid        uuid.UUID
 	digest      [32]byte
 	rx, rw      span
@@ -153,18 +160,19 @@ func (h *header) encode() ([]byte, error) {
 	copy(b, headerMagic)
 	le.PutUint32(b[stateOffset:], uint32(h.state))
 	le.PutUint32(b[12:], uint32(headerSize(h.functions)))
-	copy(b[48:], h.uuid[:])
-	copy(b[64:], h.digest[:])
+	le.PutUint64(b[orderOffset:], h.order)
+	copy(b[56:], h.uuid[:])
+	copy(b[72:], h.digest[:])
 	for i, s := range []span{h.rx, h.rw, h.code, h.frame} {
-		le.PutUint64(b[96+16*i:], s.at)
-		le.PutUint64(b[104+16*i:], s.size)
+		le.PutUint64(b[104+16*i:], s.at)
+		le.PutUint64(b[112+16*i:], s.size)
 	}
-	le.PutUint32(b[160:], uint32(len(h.functions)))
-	le.PutUint32(b[164:], uint32(len(id)))
-	copy(b[168:], id)
+	le.PutUint32(b[168:], uint32(len(h.functions)))
+	le.PutUint32(b[172:], uint32(len(id)))
+	copy(b[176:], id)
 	for i, s := range []span{h.finder, h.hooks, h.stack} {
-		le.PutUint64(b[232+16*i:], s.at)
-		le.PutUint64(b[240+16*i:], s.size)
+		le.PutUint64(b[240+16*i:], s.at)
+		le.PutUint64(b[248+16*i:], s.size)
 	}
 	names := headerFixed + functionFixed*len(h.functions)
 	for _, f := range h.functions {
@@ -186,7 +194,7 @@ func (h *header) encode() ([]byte, error) {
 	for _, f := range h.functions {
 		b = append(b, f.name...)
 	}
-	sum := sha256.Sum256(b[sumEnd:])
+	sum := sha256.Sum256(b[summedOffset:])
 	copy(b[sumOffset:], sum[:])
 	if _, err := parseHeader(b, h.rx.at); err != nil {
 		return nil, fmt.Errorf("header just written: %w", err)
@@ -211,19 +219,19 @@ func parseHeader(b []byte, at uint64) (*header, error) {
 	if !ok || n != len(b) {
 		return nil, fmt.Errorf("%w: no magic or wrong size", errHeader)
 	}
-	if sum := sha256.Sum256(b[sumEnd:]); !bytes.Equal(sum[:], b[sumOffset:sumEnd]) {
+	if sum := sha256.Sum256(b[summedOffset:]); !bytes.Equal(sum[:], b[sumOffset:orderOffset]) {
 		return nil, fmt.Errorf("%w: wrong checksum", errHeader)
 	}
 	le := binary.LittleEndian
-	h := &header{state: State(le.Uint32(b[stateOffset:])), uuid: uuid.UUID(b[48:64]), digest: [32]byte(b[64:96])}
+	h := &header{state: State(le.Uint32(b[stateOffset:])), order: le.Uint64(b[orderOffset:]), uuid: uuid.UUID(b[56:72]), digest: [32]byte(b[72:104])}
 	if _, ok := stateNames[h.state]; !ok {
 		return nil, fmt.Errorf("%w: unknown %v", errHeader, h.state)
 	}
 	for i, s := range []*span{&h.rx, &h.rw, &h.code, &h.frame} {
-		*s = span{le.Uint64(b[96+16*i:]), le.Uint64(b[104+16*i:])}
+		*s = span{le.Uint64(b[104+16*i:]), le.Uint64(b[112+16*i:])}
 	}
 	for i, s := range []*span{&h.finder, &h.hooks, &h.stack} {
-		*s = span{le.Uint64(b[232+16*i:]), le.Uint64(b[240+16*i:])}
+		*s = span{le.Uint64(b[240+16*i:]), le.Uint64(b[248+16*i:])}
 	}
 	if h.rx.at != at || h.rx.size > maxRegion || h.rx.size < uint64(n) || h.rx.size%pageSize != 0 || h.rw.size > maxRegion ||
 		!h.rx.holds(h.code) || h.frame.size > 0 && !h.rx.holds(h.frame) ||
@@ -232,11 +240,11 @@ func parseHeader(b []byte, at uint64) (*header, error) {
 		h.rw.size > 0 && (h.rw.at != h.rx.end() || h.rw.size%pageSize != 0) {
 		return nil, fmt.Errorf("%w: impossible addresses", errHeader)
 	}
-	idSize, count := le.Uint32(b[164:]), le.Uint32(b[160:])
+	idSize, count := le.Uint32(b[172:]), le.Uint32(b[168:])
 	if idSize == 0 || idSize > 64 || count > maxFunctions || headerFixed+functionFixed*int(count) > n {
 		return nil, fmt.Errorf("%w: impossible counts", errHeader)
 	}
-	h.target = object.BuildID(fmt.Sprintf("%x", b[168:168+idSize]))
+	h.target = object.BuildID(fmt.Sprintf("%x", b[176:176+idSize]))
 	for i := range int(count) {
 		f, err := h.parseFunction(b, headerFixed+functionFixed*i)
 		if err != nil {

@@ -86,30 +86,41 @@ func (l *layout) fillHooks() {
 // before runs the hooks that come before the change. Only that of an
 // activation can refuse it.
 func (w *switcher) before(t *tracer) error {
+	leaving := w.retired
 	if w.after == Active {
-		return w.runHooks(t, patchobject.PreApply)
+		if err := w.runHooks(t, w.head, patchobject.PreApply); err != nil {
+			return err
+		}
+	} else {
+		leaving = w.head
 	}
-	if err := w.runHooks(t, patchobject.PreRemove); err != nil {
-		w.opts.Logger.Warn("hook failed", "pid", w.proc.PID, "patch", w.head.uuid, "error", err)
-	}
+	w.notify(t, leaving, patchobject.PreRemove)
 	return nil
+}
+
+// notify runs hooks of a patch, nil for none, that cannot refuse.
+func (w *switcher) notify(t *tracer, h *header, kind patchobject.HookKind) {
+	if h == nil {
+		return
+	}
+	if err := w.runHooks(t, h, kind); err != nil {
+		w.opts.Logger.Warn("hook failed", "pid", w.proc.PID, "patch", h.uuid, "error", err)
+	}
 }
 
 // afterwards runs the hooks that come after the change, which stands.
 func (w *switcher) afterwards(t *tracer) {
-	kind := patchobject.PostRemove
-	if w.after == Active {
-		kind = patchobject.PostApply
+	if w.after != Active {
+		w.notify(t, w.head, patchobject.PostRemove)
+		return
 	}
-	if err := w.runHooks(t, kind); err != nil {
-		w.opts.Logger.Warn("hook failed", "pid", w.proc.PID, "patch", w.head.uuid, "error", err)
-	}
+	w.notify(t, w.retired, patchobject.PostRemove)
+	w.notify(t, w.head, patchobject.PostApply)
 }
 
 // runHooks runs all hooks of one kind, in the order of the patch, up to the
 // first that fails.
-func (w *switcher) runHooks(t *tracer, kind patchobject.HookKind) error {
-	h := w.head
+func (w *switcher) runHooks(t *tracer, h *header, kind patchobject.HookKind) error {
 	if h.hooks.size < hookTable+hookEntry {
 		return nil
 	}
@@ -129,7 +140,7 @@ func (w *switcher) runHooks(t *tracer, kind patchobject.HookKind) error {
 		if h.stray {
 			return ErrHook{PID: w.proc.PID, Kind: kind, Reason: "cannot run: an earlier one has not come to its end"}
 		}
-		code, err := w.runHook(t, at)
+		code, err := w.runHook(t, h, at)
 		if err != nil {
 			return ErrHook{PID: w.proc.PID, Kind: kind, Reason: err.Error()}
 		}
@@ -146,14 +157,14 @@ func (w *switcher) runHooks(t *tracer, kind patchobject.HookKind) error {
 
 // hookThread is a thread that can be borrowed. None may be on the stack of the
 // hooks already.
-func (w *switcher) hookThread(t *tracer) (*thread, error) {
+func (w *switcher) hookThread(t *tracer, h *header) (*thread, error) {
 	var found *thread
 	for i := range t.threads {
 		th := &t.threads[i]
 		if th.dead || !th.haveRegs {
 			continue
 		}
-		if th.regs.Rsp >= w.head.stack.at && th.regs.Rsp <= w.head.stack.end() {
+		if th.regs.Rsp >= h.stack.at && th.regs.Rsp <= h.stack.end() {
 			return nil, errors.New("cannot run: an earlier one has not come to its end")
 		}
 		if found == nil && !th.suspended && ownStack(w.examiner.maps, th) != nil {
@@ -168,8 +179,8 @@ func (w *switcher) hookThread(t *tracer) (*thread, error) {
 
 // runHook calls the function at an address and returns its result. An error
 // says what became of it.
-func (w *switcher) runHook(t *tracer, at uint64) (int32, error) {
-	th, err := w.hookThread(t)
+func (w *switcher) runHook(t *tracer, h *header, at uint64) (int32, error) {
+	th, err := w.hookThread(t, h)
 	if err != nil {
 		return 0, err
 	}
@@ -181,12 +192,12 @@ func (w *switcher) runHook(t *tracer, at uint64) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
-	frame, err := newSigframe(resumed(th.regs, t.cutShort(th)), mask, state, w.head.stack.end()-redZone)
+	frame, err := newSigframe(resumed(th.regs, t.cutShort(th)), mask, state, h.stack.end()-redZone)
 	if err != nil {
 		return 0, err
 	}
 	// The frame and, below it, the return address.
-	top := append(binary.LittleEndian.AppendUint64(nil, w.head.hooks.at), frame.bytes...)
+	top := append(binary.LittleEndian.AppendUint64(nil, h.hooks.at), frame.bytes...)
 	if err := w.mem.write(top, frame.uc-8); err != nil {
 		return 0, err
 	}
@@ -195,22 +206,21 @@ func (w *switcher) runHook(t *tracer, at uint64) (int32, error) {
 	if err := errors.Join(setSigMask(th.tid, ^uint64(hookSignals)), setRegs(th.tid, &regs)); err != nil {
 		return 0, errors.Join(err, w.bringBack(th, mask, state))
 	}
-	result, err := w.await(t, th)
+	result, err := w.await(t, th, h.hooks.at)
 	if th.dead {
 		return 0, err
 	}
 	if !th.stopped {
-		w.head.stray = true
+		h.stray = true
 		return 0, err
 	}
 	return result, errors.Join(err, w.bringBack(th, mask, state))
 }
 
-// await lets a hook run to its end. If it takes too long the thread is left
+// await lets a hook run until it returns to ret. If it takes too long the thread is left
 // running: it finds back by itself.
-func (w *switcher) await(t *tracer, th *thread) (int32, error) {
+func (w *switcher) await(t *tracer, th *thread, ret uint64) (int32, error) {
 	limit := time.Now().Add(hookTime)
-	ret := w.head.hooks.at
 	how, result, returned := unix.PTRACE_SYSCALL, int32(0), false
 	for {
 		status, err := resume(th, how, limit)

@@ -66,7 +66,8 @@ func dieAt(ctx context.Context, where string, p Process, obj *patchobject.Object
 		must(err)
 		must(s.watched())
 		w := &switcher{session: s, head: h}
-		must(w.plan(where == "activating"))
+		_, err = w.plan(where == "activating")
+		must(err)
 		must(s.stopped(func(*tracer) error {
 			state := Deactivating
 			if where == "activating" {

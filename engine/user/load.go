@@ -72,8 +72,9 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 	if l.target, err = locate(l.mem, maps, l.obj.Info.TargetID); err != nil {
 		return err
 	}
+	stacked := layersOf(all)
 	for _, fn := range l.obj.Funcs {
-		f, err := l.function(fn, all)
+		f, err := l.function(fn, stacked)
 		if err != nil {
 			return err
 		}
@@ -89,17 +90,20 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 	return l.res.ready()
 }
 
-// function checks that the process holds the code that the patch expects.
-func (l *loader) function(fn patchobject.Function, all []*header) (function, error) {
+// function checks that the process holds the code that the patch expects, but
+// for the jumps of other patches.
+func (l *loader) function(fn patchobject.Function, stacked layers) (function, error) {
 	f := function{name: fn.Name, old: span{l.target.bias + uint64(fn.OldAddress), fn.OldSize}}
-	code, err := l.mem.bytes(f.old.at, int(f.old.size))
+	whole, err := l.mem.bytes(f.old.at, int(f.old.size)+maxJump)
+	if err != nil { // it may be the last of its mapping
+		whole, err = l.mem.bytes(f.old.at, int(f.old.size))
+	}
 	if err != nil {
 		return f, fmt.Errorf("code of %q: %w", fn.Name, err)
 	}
+	stacked.unpatched(whole, f.old.at)
+	code, padding := whole[:f.old.size], whole[f.old.size:]
 	if at, ok := compare(code, fn.Code, fn.Holes); !ok {
-		if err := conflict(l.proc, l.mem, all, l.head.uuid, f); err != nil {
-			return f, err
-		}
 		return f, ErrMismatch{PID: l.proc.PID, Function: fn.Name, Offset: at}
 	}
 	f.digest = sha256.Sum256(code)
@@ -108,17 +112,10 @@ func (l *loader) function(fn patchobject.Function, all []*header) (function, err
 	}
 	f.jumpOffset = uint32(l.arch.EntryOffset(code))
 	end := int(f.jumpOffset) + l.arch.JumpSize
-	if missing := end - len(code); missing > 0 {
-		padding, err := l.mem.bytes(f.old.end(), missing)
-		if err != nil {
-			return f, fmt.Errorf("padding behind %q: %w", fn.Name, err)
-		}
-		if !l.arch.IsPadding(padding) {
-			return f, fmt.Errorf("function %q has %d bytes and no padding behind it: too few for a jump", fn.Name, len(code))
-		}
-		code = append(code, padding...)
+	if missing := end - len(code); missing > 0 && (missing > len(padding) || !l.arch.IsPadding(padding[:missing])) {
+		return f, fmt.Errorf("function %q has %d bytes and no padding behind it: too few for a jump", fn.Name, len(code))
 	}
-	f.saved = bytes.Clone(code[f.jumpOffset:end])
+	f.saved = bytes.Clone(whole[f.jumpOffset:end])
 	f.new.size = l.obj.Symbols[fn.Symbol].Size
 	return f, nil
 }
@@ -135,25 +132,6 @@ func compare(a, b []byte, holes []patchobject.Hole) (uint64, bool) {
 		}
 	}
 	return 0, true
-}
-
-// conflict names the other patch whose jump is in f.
-func conflict(p Process, mem memory, all []*header, own uuid.UUID, f function) error {
-	for _, h := range all {
-		if h.uuid == own {
-			continue
-		}
-		in, err := h.redirected(mem)
-		if err != nil {
-			return err
-		}
-		for i, other := range h.functions {
-			if in[i] && other.old.at < f.old.end() && f.old.at < other.old.end() {
-				return ErrConflict{PID: p.PID, Function: f.name, UUID: h.uuid.String()}
-			}
-		}
-	}
-	return nil
 }
 
 // bind relocates the patch for address base and completes the header.

@@ -19,6 +19,8 @@ type edit struct {
 type switcher struct {
 	*session
 	head     *header
+	retired  *header // the patch that head replaces in the same stop; nil for none
+	stacked  layers
 	during   State
 	after    State
 	edits    []edit
@@ -32,16 +34,23 @@ type switcher struct {
 // redirect puts the jumps of h in place, or the old bytes back, in one stop of
 // the whole process.
 func (s *session) redirect(ctx context.Context, h *header, on bool) error {
+	return s.replace(ctx, h, nil, on)
+}
+
+// replace is redirect; in the same stop it deactivates another patch.
+func (s *session) replace(ctx context.Context, h, retired *header, on bool) error {
 	if err := s.watched(); err != nil {
 		return err
 	}
-	w := &switcher{session: s, head: h, during: Deactivating, after: Inactive}
-	zones := deactivationZones(h, s.opts.Force)
-	if on {
+	w := &switcher{session: s, head: h, retired: retired, during: Deactivating, after: Inactive}
+	switch {
+	case retired != nil:
+		w.during, w.after = Replacing, Active
+	case on:
 		w.during, w.after = Activating, Active
-		zones = activationZones(h, s.opts.Force)
 	}
-	if err := w.plan(on); err != nil {
+	zones, err := w.plan(on)
+	if err != nil {
 		return err
 	}
 	w.examiner = examiner{proc: s.proc, mem: s.mem, head: h, zones: zones, startStack: s.startStack, buf: make([]byte, 256<<10)}
@@ -64,45 +73,106 @@ func (s *session) redirect(ctx context.Context, h *header, on bool) error {
 }
 
 // plan prepares every buffer that the stop needs, and checks beforehand what
-// the stop will check again.
-func (w *switcher) plan(on bool) error {
+// the stop will check again. It returns the code that no thread may be in.
+func (w *switcher) plan(on bool) ([]zone, error) {
 	maps, all, err := w.regions()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	for i, h := range all { // one header, one copy of what it says
+		switch {
+		case h.rx == w.head.rx:
+			all[i] = w.head
+		case w.retired != nil && h.rx == w.retired.rx:
+			all[i] = w.retired
+		}
+	}
+	w.stacked = layersOf(all)
 	// Before the code when going in, so that new code never runs unknown.
 	if err := w.finderEdits(maps, all, on); err != nil {
-		return err
+		return nil, err
 	}
+	zones := deactivationZones(w.head, w.opts.Force)
+	if on {
+		if zones, err = w.planOn(); err == nil {
+			err = w.head.setOrder(w.mem, w.stacked.nextOrder())
+		}
+	} else {
+		err = w.planOff(w.head, w.head)
+	}
+	if err == nil && w.retired != nil {
+		zones = append(zones, deactivationZones(w.retired, w.opts.Force)...)
+		err = w.planOff(w.retired, w.head, w.retired)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.encoded, err = w.head.encode()
+	w.now = make([]byte, len(w.encoded))
+	return zones, err
+}
+
+// planOn plans the jumps of the patch that is activated: over the code that it
+// expects, or over the jump of another patch there.
+func (w *switcher) planOn() ([]zone, error) {
+	zones := activationZones(w.head, w.opts.Force)
 	for _, f := range w.head.functions {
-		if !on {
-			if f.redirects() {
-				w.edits = append(w.edits, edit{at: f.jumpAt(), old: f.jump, new: f.saved})
-				w.expected = append(w.expected, edit{at: f.jumpAt(), old: f.jump, new: make([]byte, len(f.jump))})
-			}
+		code, err := w.mem.bytes(f.old.at, int(f.old.size))
+		if err != nil {
+			return nil, fmt.Errorf("code of %q: %w", f.name, err)
+		}
+		w.expected = append(w.expected, edit{at: f.old.at, old: bytes.Clone(code), new: make([]byte, len(code))})
+		met := w.stacked.unpatched(code, f.old.at)
+		if sha256.Sum256(code) != f.digest {
+			return nil, ErrMismatch{PID: w.proc.PID, Function: f.name}
+		}
+		if !f.redirects() {
 			continue
 		}
-		code, err := w.mem.bytes(f.old.at, int(f.old.size))
+		if other := w.stacked.straddles(f, w.head); other != nil {
+			return nil, ErrConflict{PID: w.proc.PID, Function: f.name, UUID: other.uuid.String()}
+		}
+		for _, other := range met { // what it runs instead must come to an end, too
+			zones = append(zones, deactivationZones(other, w.opts.Force)...)
+		}
+		now, err := w.mem.bytes(f.jumpAt(), len(f.jump))
+		if err != nil {
+			return nil, err
+		}
+		if !w.stacked.explains(f, now) {
+			return nil, ErrMismatch{PID: w.proc.PID, Function: f.name, Offset: uint64(f.jumpOffset)}
+		}
+		w.change(f, now, f.jump)
+	}
+	return zones, nil
+}
+
+// planOff plans the end of the jumps of h. What comes instead are those of other
+// patches, without the given ones, or the code from before. Functions that the
+// patch which is activated replaces are left to it.
+func (w *switcher) planOff(h *header, without ...*header) error {
+	for _, f := range h.functions {
+		if !f.redirects() || h != w.head && w.head.at(f) != nil {
+			continue
+		}
+		now, err := w.mem.bytes(f.jumpAt(), len(f.jump))
 		if err != nil {
 			return fmt.Errorf("code of %q: %w", f.name, err)
 		}
-		if sha256.Sum256(code) != f.digest {
-			if err := conflict(w.proc, w.mem, all, w.head.uuid, f); err != nil {
-				return err
-			}
-			return ErrMismatch{PID: w.proc.PID, Function: f.name}
-		}
-		w.expected = append(w.expected, edit{at: f.old.at, old: code, new: make([]byte, len(code))})
-		if f.redirects() {
-			w.edits = append(w.edits, edit{at: f.jumpAt(), old: f.saved, new: f.jump})
-			w.expected = append(w.expected, edit{at: f.jumpAt(), old: f.saved, new: make([]byte, len(f.saved))})
+		switch {
+		case bytes.Equal(now, f.jump):
+			w.change(f, now, w.stacked.entry(f, without...))
+		case !bytes.Equal(now, w.stacked.entry(f)):
+			return ErrMismatch{PID: w.proc.PID, Function: f.name, Offset: uint64(f.jumpOffset)}
 		}
 	}
-	if w.encoded, err = w.head.encode(); err != nil {
-		return err
-	}
-	w.now = make([]byte, len(w.encoded))
 	return nil
+}
+
+// change plans other bytes at the entry of f.
+func (w *switcher) change(f function, from, to []byte) {
+	w.edits = append(w.edits, edit{at: f.jumpAt(), old: from, new: to})
+	w.expected = append(w.expected, edit{at: f.jumpAt(), old: from, new: make([]byte, len(from))})
 }
 
 // attempt is one stop.
@@ -227,14 +297,20 @@ func (w *switcher) mismatch(e *edit) error {
 	return ErrMismatch{PID: w.proc.PID, Offset: at}
 }
 
-// write makes the edits, or none. The header says what is going on before the
-// first byte changes.
+// write makes the edits, or none. The headers say what is going on before the
+// first byte changes, and the new one has the last word: see repair.
 func (w *switcher) write() error {
 	before := w.head.state
-	if err := w.head.setState(w.mem, w.during); err != nil {
-		return err
+	err := w.head.setState(w.mem, w.during)
+	if err == nil && w.retired != nil {
+		err = w.retired.setState(w.mem, Deactivating)
 	}
-	err := w.editAll()
+	if err == nil {
+		err = w.editAll()
+	}
+	if err == nil && w.retired != nil {
+		err = w.retired.setState(w.mem, Inactive)
+	}
 	if err == nil {
 		err = w.head.setState(w.mem, w.after)
 	}
@@ -243,6 +319,9 @@ func (w *switcher) write() error {
 	}
 	for _, e := range w.edits {
 		err = errors.Join(err, w.mem.write(e.old, e.at))
+	}
+	if w.retired != nil {
+		err = errors.Join(err, w.retired.setState(w.mem, Active))
 	}
 	return errors.Join(err, w.head.setState(w.mem, before))
 }

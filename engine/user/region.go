@@ -30,6 +30,7 @@ type AppliedFunction struct {
 	Address  uint64
 	New      uint64
 	Redirect bool // the jump to the new code is in place
+	Covered  bool // it is not, because a newer patch replaces the function too
 }
 
 // regionsIn returns the well-formed regions among maps.
@@ -95,6 +96,15 @@ func (h *header) setState(mem memory, s State) error {
 	return nil
 }
 
+// setOrder makes the patch the newest of those that are active.
+func (h *header) setOrder(mem memory, order uint64) error {
+	if err := mem.write(binary.LittleEndian.AppendUint64(nil, order), h.rx.at+orderOffset); err != nil {
+		return fmt.Errorf("record the order of activation: %w", err)
+	}
+	h.order = order
+	return nil
+}
+
 // redirected reports for each function whether its jump is in place.
 func (h *header) redirected(mem memory) ([]bool, error) {
 	in := make([]bool, len(h.functions))
@@ -111,7 +121,8 @@ func (h *header) redirected(mem memory) ([]bool, error) {
 	return in, nil
 }
 
-// Applied returns what the process with pid holds, read from its memory. A
+// Applied returns what the process with pid holds, read from its memory, the
+// active patches last and in the order of their activation. A
 // state that the bytes at the functions belie is corrected: Active means that
 // every jump is in place.
 func Applied(ctx context.Context, pid int) ([]AppliedPatch, error) {
@@ -142,7 +153,8 @@ func (p Process) applied(ctx context.Context) ([]AppliedPatch, error) {
 	mem := memory{fd: fd}
 	defer mem.close()
 	var list []AppliedPatch
-	for _, h := range regionsIn(mem, maps) {
+	stacked := layersOf(regionsIn(mem, maps))
+	for _, h := range stacked {
 		in, err := h.redirected(mem)
 		if err != nil {
 			return nil, err
@@ -153,8 +165,13 @@ func (p Process) applied(ctx context.Context) ([]AppliedPatch, error) {
 			if !f.redirects() {
 				continue
 			}
-			all, some = all && in[i], some || in[i]
-			a.Functions = append(a.Functions, AppliedFunction{Name: f.name, Address: f.old.at, New: f.new.at, Redirect: in[i]})
+			covered := false
+			if !in[i] && h.state == Active {
+				now, err := mem.bytes(f.jumpAt(), len(f.jump))
+				covered = err == nil && !bytes.Equal(now, f.saved) && bytes.Equal(now, stacked.entry(f))
+			}
+			all, some = all && (in[i] || covered), some || in[i] || covered
+			a.Functions = append(a.Functions, AppliedFunction{Name: f.name, Address: f.old.at, New: f.new.at, Redirect: in[i], Covered: covered})
 		}
 		switch {
 		case h.state.transitional():

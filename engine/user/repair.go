@@ -22,11 +22,23 @@ func (s *session) repair(ctx context.Context, planned []span) error {
 	if err != nil {
 		return err
 	}
+	stacked := layersOf(all)
+	// A patch that was taking another's place gets it: then that one ends.
+	for _, h := range all {
+		if h.state != Replacing {
+			continue
+		}
+		s.opts.Logger.Warn("finishing an interrupted transaction", "pid", s.proc.PID, "patch", h.uuid)
+		if err := s.retry(ctx, func() error { return s.restoreCode(h, stacked, Active) }); err != nil {
+			return fmt.Errorf("finish patch %s: %w", h.uuid, err)
+		}
+		stacked = layersOf(all)
+	}
 	for _, h := range all {
 		switch h.state {
 		case Activating, Deactivating:
 			s.opts.Logger.Warn("undoing an interrupted transaction", "pid", s.proc.PID, "patch", h.uuid, "state", h.state)
-			if err := s.retry(ctx, func() error { return s.restoreCode(h) }); err != nil {
+			if err := s.retry(ctx, func() error { return s.restoreCode(h, stacked, Inactive) }); err != nil {
 				return fmt.Errorf("undo patch %s: %w", h.uuid, err)
 			}
 		case Loading:
@@ -94,10 +106,11 @@ func (s *session) restoreEntry() error {
 	})
 }
 
-// restoreCode gives every function its old code back. No thread can be in the
-// middle of a jump, so no further rule applies; new code that runs meanwhile
-// stays mapped. What is neither our jump nor a torn write of it stays.
-func (s *session) restoreCode(h *header) error {
+// restoreCode puts at the entries of a patch's functions what belongs there when
+// the patch is in the state that is given. No thread can be in the middle of a
+// jump, so no further rule applies; new code that runs meanwhile stays mapped.
+// What is neither a jump of ours nor a torn write of one stays.
+func (s *session) restoreCode(h *header, stacked layers, after State) error {
 	return s.stopped(func(*tracer) error {
 		for _, f := range h.functions {
 			if !f.redirects() {
@@ -107,16 +120,16 @@ func (s *session) restoreCode(h *header) error {
 			if err != nil {
 				return err
 			}
-			ours := true
-			for i, b := range now {
-				ours = ours && (b == f.jump[i] || b == f.saved[i])
+			want := stacked.entry(f, h)
+			if after == Active {
+				want = f.jump
 			}
-			if ours {
-				if err := s.mem.write(f.saved, f.jumpAt()); err != nil {
+			if stacked.explains(f, now) && !bytes.Equal(now, want) {
+				if err := s.mem.write(want, f.jumpAt()); err != nil {
 					return err
 				}
 			}
 		}
-		return h.setState(s.mem, Inactive)
+		return h.setState(s.mem, after)
 	})
 }

@@ -120,7 +120,7 @@ func presence(ctx context.Context, p user.Process) (map[string]state.Presence, e
 }
 
 func unsettled(a user.AppliedPatch) bool {
-	return a.State == user.Loading || a.State == user.Activating || a.State == user.Deactivating
+	return a.State == user.Loading || a.State == user.Activating || a.State == user.Deactivating || a.State == user.Replacing
 }
 
 func identity(p state.Process) user.Process { return user.Process{PID: p.PID, StartTime: p.Start} }

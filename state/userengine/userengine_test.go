@@ -17,6 +17,7 @@ import (
 	"github.com/openeuler/syscare/engine/diff"
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/engine/user"
 	"github.com/openeuler/syscare/state"
 )
 
@@ -128,15 +129,12 @@ func TestBringTellsWhyNot(t *testing.T) {
 	_, err = e.Bring(ctx, found[0], bare, state.Active, state.Tuning{})
 	require.ErrorIs(t, err, errNoCode)
 
-	again := p.entity
-	again.UUID = uuid.NewString()
-	other := *p.entity.Object
-	other.Info.UUID = again.UUID
-	again.Object = &other
 	_, err = e.Bring(ctx, found[0], p.entity, state.Active, state.Tuning{})
 	require.NoError(t, err)
-	_, err = e.Bring(ctx, found[0], again, state.Active, state.Tuning{})
-	require.ErrorIs(t, err, state.ErrConflict)
+	other := *p.entity.Object
+	other.Info.Tool = "another version of SysCare"
+	_, err = user.Load(ctx, identity(found[0]), &other, user.Options{})
+	require.ErrorIs(t, translate(err), state.ErrConflict, "another build of the patch that is there")
 	p.answers(61)
 
 	reused := found[0]

@@ -92,7 +92,7 @@ cat output`,
 					Run: `bash -c 'echo two >b; printf "\e]8;;http://x\e[31mtext\a after\n" >c
 export TERM=dumb; exec script -qec "{target} -R b c" screen'`,
 					Ask:    `printf ':n\n' >&3; sleep 0.5; printf q >&3; finish; cat -v screen`,
-					Before: "^[]8;;http://x^[[31mtext", After: "ESC]8;;",
+					Before: "^[]8;;http://x^[[31mtext", After: "http://x31mtext",
 				}},
 				{Patch: "Shell-quote-filenames-when-invoking-LESSCLOSE.patch", Shows: &Behaviour{
 					Run: `bash -c 'echo one >"x;touch pwned"; echo two >b; echo three >alt; export LESSOPEN="echo {dir}/alt; true %s" LESSCLOSE="true %s %s"
@@ -123,7 +123,7 @@ export TERM=dumb; exec script -qec "{target} b x?y" screen'`,
 			Fixes: []Fix{
 				{Patch: "0007-uninitialized-variables.patch"},
 				{Patch: "0008-CVE-2026-47783-CVE-2026-47784.patch", Shows: &Behaviour{
-					Run: `bash -c 'printf "user:first\nuser:second\n" >db; echo "mech_list: plain" >memcached.conf; export MEMCACHED_SASL_PWDB={dir}/db SASL_CONF_PATH={dir}; exec {target} -u root -s {dir}/socket -S'`,
+					Run: `bash -c 'for word in first second; do printf "user:%s\nuser@%s:%s\n" $word $(hostname) $word; done >db; echo "mech_list: plain" >memcached.conf; export MEMCACHED_SASL_PWDB={dir}/db SASL_CONF_PATH={dir}; exec {target} -u root -s {dir}/socket -S'`,
 					Ask: `python3 - <<'END'
 import socket, struct
 s = socket.socket(socket.AF_UNIX)
@@ -170,7 +170,7 @@ END`,
 				{Patch: "CVE-2026-1642.patch"},
 				{Patch: "CVE-2026-27651.patch"},
 				{Patch: "CVE-2026-27654.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
 location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
 location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
 location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
@@ -184,7 +184,7 @@ timeout 5 cat <&4; echo over; cat output`,
 				{Patch: "CVE-2026-28755.patch"},
 				{Patch: "CVE-2026-32647.patch"},
 				{Patch: "CVE-2026-42945.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
 location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
 location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
 location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
@@ -198,7 +198,7 @@ timeout 5 cat <&4; echo over; cat output`,
 				{Patch: "CVE-2026-40701.patch", Refused: "layout of struct ngx_ssl_ocsp_ctx_s"},
 				{Patch: "CVE-2026-42934.patch"},
 				{Patch: "CVE-2026-9256.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
 location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
 location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
 location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,

@@ -23,7 +23,7 @@ type Result struct {
 	From     State           `json:"from"`
 	To       State           `json:"to"`
 	Reports  []Report        `json:"processes"`
-	Failures []*ProcessError `json:"-"` // of BestEffort
+	Failures []*ProcessError `json:"-"`               // of BestEffort
 	Notes    []string        `json:"notes,omitempty"` // what the user should know of
 }
 

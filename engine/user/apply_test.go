@@ -97,8 +97,9 @@ func TestEachStep(t *testing.T) {
 	_, err = Apply(ctx, r.Process, obj, Options{})
 	require.ErrorIs(t, err, ErrAlready)
 
-	other := pie.patch(t, program, "patch.c", everything...)
-	_, err = Apply(ctx, r.Process, other, Options{})
+	other := *obj
+	other.Info.Tool = "another build"
+	_, err = Apply(ctx, r.Process, &other, Options{})
 	var conflict ErrConflict
 	require.ErrorAs(t, err, &conflict)
 	require.Equal(t, id, conflict.UUID)

@@ -1,5 +1,11 @@
 package corpus
 
+// nginx is the command of a server with what some fixes are about.
+const nginx = `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
+location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
+location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
+location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`
+
 // Packages is the table.
 func Packages() []*Package {
 	return []*Package{
@@ -170,10 +176,7 @@ END`,
 				{Patch: "CVE-2026-1642.patch"},
 				{Patch: "CVE-2026-27651.patch"},
 				{Patch: "CVE-2026-27654.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
-location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
-location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
-location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Run: nginx,
 					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
 printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' COPY "/dav/a" $'Destination: http://h/d\r\n' >&4
 timeout 5 cat <&4; echo over; cat output`,
@@ -184,24 +187,18 @@ timeout 5 cat <&4; echo over; cat output`,
 				{Patch: "CVE-2026-28755.patch"},
 				{Patch: "CVE-2026-32647.patch"},
 				{Patch: "CVE-2026-42945.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
-location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
-location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
-location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Run: nginx,
 					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
 printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' GET "/escape%26x" $'' >&4
 timeout 5 cat <&4; echo over; cat output`,
-					Before: "[/escape%26x]", After: "[/escape&x]",
+					Before: "[/escape%2]", After: "[/escape&x]",
 				}},
 				{Patch: "CVE-2026-42946.1.patch"},
 				{Patch: "CVE-2026-42946.2.patch"},
 				{Patch: "CVE-2026-40701.patch", Refused: "layout of struct ngx_ssl_ocsp_ctx_s"},
 				{Patch: "CVE-2026-42934.patch"},
 				{Patch: "CVE-2026-9256.patch", Shows: &Behaviour{
-					Run: `bash -c 'mkdir -p logs files; echo text >files/a; printf "daemon off; user root; worker_processes 1; error_log stderr; events {} http { server { listen 127.0.0.1:5081;
-location /dav/ { alias {dir}/files/; dav_methods COPY MOVE; }
-location /escape { rewrite ^(.*) /new?c=1; set \$myvar \$1; return 200 \"[\$myvar]\"; }
-location /overlap { rewrite ^/((.*))\$ http://h/?\$1\$2; return 200 foo; } } }" >nginx.conf; exec {target} -p {dir} -e stderr -c {dir}/nginx.conf'`,
+					Run: nginx,
 					Ask: `exec 4<>/dev/tcp/127.0.0.1/5081
 printf '%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\n' GET "/overlap$(printf '+%.0s' {1..3000})" $'' >&4
 timeout 5 cat <&4; echo over; cat output`,

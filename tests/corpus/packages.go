@@ -207,7 +207,7 @@ path = /tmp
 				{Patch: "2026-05-20/0012-Refuse-a-duplicate-dirlist.patch"},
 				{Patch: "2026-05-20/0013-range-check-dir_ndx-before-use.patch"},
 				{Patch: "2026-05-20/0014-make-safe-links-stricter.patch", Shows: &Behaviour{
-					Run: `bash -c 'printf "use chroot = no
+					Run: `bash -c 'printf "use chroot = yes
 uid = root
 gid = root
 munge symlinks = no

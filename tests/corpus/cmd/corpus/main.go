@@ -45,6 +45,9 @@ func run(ctx context.Context) error {
 	}
 	log := io.Discard
 	if *logFile != "" {
+		if err := os.MkdirAll(filepath.Dir(*logFile), 0o755); err != nil {
+			return err
+		}
 		f, err := os.Create(*logFile)
 		if err != nil {
 			return err

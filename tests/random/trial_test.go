@@ -40,7 +40,19 @@ var refusals = []*regexp.Regexp{
 	regexp.MustCompile(`not supported \(R_X86_64_GOTPC32_TLSDESC\)`), // -mtls-dialect=gnu2
 }
 
-var unresolved = regexp.MustCompile(`cannot resolve symbol "__(u|)(div|mod)ti3": no loaded object defines it`)
+// What is known in the process only: helpers of the compiler, or functions of
+// the program, that nothing used so far and --gc-sections has dropped; and old
+// words on a stack that look like return addresses where no unwind tables say
+// that they are none.
+var unresolved = []struct {
+	flag    string
+	code    int
+	message *regexp.Regexp
+}{
+	{"", 5, regexp.MustCompile(`cannot resolve symbol "__(u|)(div|mod)ti3": no loaded object defines it`)},
+	{"-Wl,--gc-sections", 5, regexp.MustCompile(`cannot resolve symbol "feature_\w+": no loaded object defines it`)},
+	{"-fno-asynchronous-unwind-tables", 4, regexp.MustCompile(`the code to be changed is in use`)},
+}
 
 // trial is one program, and where its files are.
 type trial struct {
@@ -172,8 +184,15 @@ func (tr *trial) patch(original, patched string) {
 	}
 	change := []string{"--object", object, "--pid", p.PID}
 	code, message = tr.syscare(append([]string{"apply"}, change...)...)
-	// Whether a library has what the fix needs is known in the process only.
-	if tr.refused = unresolved.FindString(message); code == 5 && tr.refused != "" {
+	for _, u := range unresolved {
+		if code == u.code && (u.flag == "" || slices.Contains(slices.Concat(tr.flags.compile, tr.flags.link), u.flag)) {
+			tr.refused = u.message.FindString(message)
+		}
+		if tr.refused != "" {
+			break
+		}
+	}
+	if tr.refused != "" {
 		check(original, "after apply has refused")
 	} else {
 		require.Zero(t, code, "apply: %s", message)

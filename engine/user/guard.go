@@ -47,6 +47,7 @@ func RunGuardIfAsked() {
 		runGuard(os.Stdin)
 		os.Exit(0)
 	}
+	runWatchdogIfAsked()
 	guardAllowed.Store(true)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,9 @@ func runWorker(spec string) {
 			fmt.Println("worker:", err)
 			os.Exit(2)
 		}
+	}
+	if how, program, ok := strings.Cut(spec, " "); ok && (how == "watch" || how == "stuck") {
+		must(watchAs(how, program))
 	}
 	_, err := fmt.Sscanf(spec, "%d %s %s", &pid, &path, &where)
 	must(err)

@@ -180,8 +180,7 @@ func (w *switcher) attempt() error {
 	var err error
 	w.report.Attempts++
 	w.examiner.suspects = 0
-	onThread(func() bool {
-		t := &tracer{proc: w.proc, tasks: w.tasks, threads: make([]thread, 0, 128)}
+	w.trace(func(t *tracer) bool {
 		err = t.stopAll()
 		stopped := time.Now()
 		checked, written := stopped, stopped

@@ -2,6 +2,7 @@ package user
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -88,6 +89,31 @@ func readEntry(p Process) (entryPoint, error) {
 	return entryPoint{}, errors.Join(errors.New("the program's entry point is not understood"), err)
 }
 
+// cave is another place for the stub, where no code runs: what is left of the
+// page in which the program's code ends. errUnfit if that is too little.
+func (s *session) cave() (entryPoint, error) {
+	maps, err := s.maps.read()
+	if err != nil {
+		return entryPoint{}, err
+	}
+	for _, img := range images(s.mem, maps) {
+		if s.entry.at < img.lo || s.entry.at >= img.hi {
+			continue
+		}
+		for _, segment := range img.segments {
+			end := img.bias + segment.Vaddr + segment.Filesz
+			if elf.ProgType(segment.Type) != elf.PT_LOAD || elf.ProgFlag(segment.Flags)&elf.PF_X == 0 || segment.Filesz != segment.Memsz ||
+				align(end, 16)+uint64(len(stub)) > align(end, pageSize) {
+				continue
+			}
+			e := entryPoint{at: align(end, 16)}
+			e.original, err = s.mem.bytes(e.at, len(stub))
+			return e, err
+		}
+	}
+	return entryPoint{}, errUnfit
+}
+
 // stubbed reports whether our stub stands at the entry point; bytes that are
 // neither the stub nor the program's own are an error.
 func (e entryPoint) stubbed(mem memory) (bool, error) {
@@ -130,12 +156,17 @@ func (s *session) borrow(f func(r *remote) error) error {
 			return err
 		}
 	}
-	if err := s.started(); err != nil {
+	// A thread that is held is not on its way anywhere.
+	if err := s.started(); err != nil && s.opts.held == 0 {
 		return err
 	}
 	var err error
-	onThread(func() bool {
-		t := &tracer{proc: s.proc, tasks: s.tasks}
+	s.trace(func(t *tracer) bool {
+		if len(t.threads) > 0 {
+			r := &remote{session: s, tracer: t, th: &t.threads[0]}
+			err = r.run(f)
+			return t.release()
+		}
 		if err = t.list(); err != nil {
 			return true
 		}

@@ -84,8 +84,7 @@ func (s *session) unmarked(maps []mapping, p span) bool {
 // stopped runs f while every thread stands.
 func (s *session) stopped(f func(*tracer) error) error {
 	var err error
-	onThread(func() bool {
-		t := &tracer{proc: s.proc, tasks: s.tasks}
+	s.trace(func(t *tracer) bool {
 		if err = t.stopAll(); err == nil {
 			if err = t.loadRegs(); err == nil {
 				err = f(t)

@@ -31,6 +31,8 @@ type Options struct {
 	// thread's program counter or return address is ever overwritten.
 	Force  bool
 	Logger *slog.Logger // nil for none
+
+	held int // thread that the calling OS thread holds already, see Watch
 }
 
 // Report says what a transaction cost. The durations after Prepare are those
@@ -114,6 +116,9 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 		if err := sleep(ctx, time.Millisecond); err != nil {
 			return nil, err
 		}
+	}
+	if err == nil && opts.held != 0 {
+		s.entry, err = s.cave() // the program has not begun at its entry
 	}
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ type thread struct {
 	stopped, dead bool
 	reaped        bool // its end was collected, or is somebody else's
 	suspended     bool // by job control, SIGSTOP and its like
+	held          bool // stopped before the transaction began, and after it
 	signal        int  // met while it was led out, to be delivered
 	haveRegs      bool
 	regs          unix.PtraceRegs
@@ -44,6 +45,19 @@ type tracer struct {
 	dirents [8 << 10]byte
 	tids    []int
 	began   time.Time // of the first interrupt
+}
+
+// trace runs f with a tracer of the process, on a locked OS thread: a new one
+// or, if a thread of the process is held already, the one that holds it, which
+// must be the caller's.
+func (s *session) trace(f func(t *tracer) (clean bool)) {
+	t := &tracer{proc: s.proc, tasks: s.tasks, threads: make([]thread, 0, 128)}
+	if s.opts.held != 0 {
+		t.threads = append(t.threads, thread{tid: s.opts.held, asked: true, stopped: true, held: true})
+		f(t)
+		return
+	}
+	onThread(func() bool { return f(t) })
 }
 
 // list reads the thread IDs of the process.
@@ -266,6 +280,9 @@ func (t *tracer) release() (clean bool) {
 	_ = t.loadRegs()
 	for i := range t.threads {
 		th := &t.threads[i]
+		if th.held && !th.dead {
+			continue
+		}
 		if th.dead {
 			clean = th.reap() && clean
 			continue

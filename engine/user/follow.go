@@ -1,0 +1,303 @@
+package user
+
+import (
+	"debug/elf"
+	"errors"
+	"path"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openeuler/syscare/engine/object"
+)
+
+// A program that starts is held from the opening of its file until it has been
+// patched: it is followed over its exec and through the work of the dynamic
+// linker, from one system call to the next, to the moment when a target is
+// mapped and relocated and none of its code has run. That is when the dynamic
+// linker write-protects what it has relocated (RELRO). A library is followed in
+// the same way from its opening, at the start of a program or in dlopen.
+//
+// Only stops at system calls are used, which do no harm when their tracer dies:
+// the program goes on, unpatched.
+
+// errLate says that the program could not be stopped at that moment: it has to
+// be patched as any other.
+var errLate = errors.New("the program is not at its start any more")
+
+// follower is one thread that is followed, on a locked OS thread.
+type follower struct {
+	tid   int
+	limit time.Time
+	proc  Process
+	mem   memory
+	maps  mapsReader
+	old   uint64 // where the last system call began
+}
+
+// open prepares looking into the process, which has another memory after an
+// exec.
+func (f *follower) open(pid int) error {
+	f.close()
+	var err error
+	if f.proc, err = Open(pid); err != nil {
+		return err
+	}
+	if f.mem.fd, err = unix.Open(f.proc.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	f.maps.fd, err = unix.Open(f.proc.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+func (f *follower) close() {
+	f.mem.close()
+	memory{fd: f.maps.fd}.close()
+	f.mem.fd, f.maps.fd = -1, -1
+}
+
+// seizeStarting attaches to a thread that waits in an open or an exec, and asks
+// it to stop behind that.
+func (f *follower) seizeStarting() error {
+	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEEXEC
+	if err := ptrace(unix.PTRACE_SEIZE, f.tid, 0, options); err != nil {
+		return err
+	}
+	return ptrace(unix.PTRACE_INTERRUPT, f.tid, 0, 0)
+}
+
+// next waits for the next stop of the thread and returns its event, 0 for a
+// system call. Signals are passed on.
+func (f *follower) next() (event int, err error) {
+	for {
+		for round := 0; ; round++ {
+			got, status, err := poll(f.tid)
+			switch {
+			case err != nil || got != 0 && !status.Stopped():
+				return 0, ErrGone{PID: f.tid}
+			case got == 0 && time.Now().After(f.limit):
+				return 0, errLate
+			case got == 0:
+				nap(round)
+				continue
+			}
+			event, signal := int(status>>16), int(status>>8)&0xff
+			if event != 0 || signal == sysGoodTrap {
+				return event, nil
+			}
+			if err := ptrace(unix.PTRACE_SYSCALL, f.tid, 0, uintptr(signal)); err != nil {
+				return 0, err
+			}
+			break
+		}
+	}
+}
+
+func (f *follower) step() (event int, err error) {
+	if err := ptrace(unix.PTRACE_SYSCALL, f.tid, 0, 0); err != nil {
+		return 0, err
+	}
+	return f.next()
+}
+
+// exec goes on to the exec that the thread is in. errLate if that has failed.
+func (f *follower) exec() error {
+	event, err := f.next()
+	if err == nil && event != unix.PTRACE_EVENT_EXEC {
+		err = errLate
+	}
+	if err != nil {
+		return err
+	}
+	return f.open(f.tid)
+}
+
+// syscallInfo is the beginning of struct ptrace_syscall_info, ptrace(2).
+type syscallInfo struct {
+	op   uint8
+	_    [3]byte
+	_    uint32 // arch
+	ip   uint64
+	sp   uint64
+	rest [8]uint64
+}
+
+const (
+	syscallEntry = 1
+	syscallExit  = 2
+)
+
+func (f *follower) info() (i syscallInfo, err error) {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(f.tid), unsafe.Sizeof(i), uintptr(unsafe.Pointer(&i)), 0, 0)
+	if errno != 0 {
+		err = errno
+	}
+	return i, err
+}
+
+// relocated goes on until the dynamic linker has relocated the target.
+func (f *follower) relocated(id object.BuildID) error {
+	var at, size, protection uint64 // of the mprotect under way
+	for {
+		event, err := f.step()
+		if err != nil {
+			return err
+		}
+		if event != 0 {
+			continue
+		}
+		info, err := f.info()
+		if err != nil {
+			return err
+		}
+		switch info.op {
+		case syscallEntry:
+			at, size, protection = 0, 0, 0
+			if info.rest[0] == unix.SYS_MPROTECT {
+				at, size, protection = info.rest[1], info.rest[2], info.rest[3]
+			}
+			if loading, err := f.inLoader(info.ip); err != nil || !loading {
+				return errors.Join(err, errLate) // code of its own runs
+			}
+		case syscallExit:
+			if protection != unix.PROT_READ || info.rest[0] != 0 {
+				continue
+			}
+			if ready, err := f.protects(id, at, size); err != nil || ready {
+				return err
+			}
+		}
+	}
+}
+
+// protects reports whether the range is what the target write-protects.
+func (f *follower) protects(id object.BuildID, at, size uint64) (bool, error) {
+	maps, err := f.maps.read()
+	if err != nil {
+		return false, err
+	}
+	m := find(maps, at)
+	if m == nil {
+		return false, nil
+	}
+	for _, img := range images(f.mem, maps) {
+		relro, ok := img.segment(elf.PT_GNU_RELRO)
+		if !ok || img.buildID != id || at < img.lo || at >= img.hi {
+			continue
+		}
+		start, end := img.bias+relro.Vaddr, img.bias+relro.Vaddr+relro.Memsz
+		return at <= start && at+size+pageSize > end, nil
+	}
+	return false, nil
+}
+
+// inLoader reports whether an address is in the dynamic linker.
+func (f *follower) inLoader(ip uint64) (bool, error) {
+	maps, err := f.maps.read()
+	if err != nil {
+		return false, err
+	}
+	m := find(maps, ip)
+	return m != nil && isLoader(string(m.name)), nil
+}
+
+func isLoader(name string) bool {
+	base := path.Base(name)
+	return strings.HasPrefix(base, "ld-linux") || strings.HasPrefix(base, "ld-musl") || strings.HasPrefix(base, "ld-2.") || base == "ld.so"
+}
+
+// isStatic reports whether the kernel starts the program without a dynamic
+// linker.
+func (f *follower) isStatic(id object.BuildID) (bool, error) {
+	maps, err := f.maps.read()
+	if err != nil {
+		return false, err
+	}
+	img, err := locate(f.mem, maps, id)
+	if err != nil {
+		return false, err
+	}
+	_, dynamic := img.segment(elf.PT_INTERP)
+	return !dynamic, nil
+}
+
+// still brings the thread from a stop at a system call to one like any other.
+func (f *follower) still() error {
+	if err := ptrace(unix.PTRACE_INTERRUPT, f.tid, 0, 0); err != nil {
+		return err
+	}
+	if err := ptrace(unix.PTRACE_CONT, f.tid, 0, 0); err != nil {
+		return err
+	}
+	for {
+		event, err := f.next()
+		if err != nil || event == eventStop {
+			return err
+		}
+		if err := ptrace(unix.PTRACE_CONT, f.tid, 0, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// toStart follows the thread to the moment at which the target is to be
+// patched; exec says that it is in an exec of the target, else it opens it. The
+// thread stands then. allow ends the wait of the thread.
+func (f *follower) toStart(id object.BuildID, exec bool, allow func()) error {
+	err := f.seizeStarting()
+	allow()
+	if err != nil {
+		return err
+	}
+	if !exec {
+		if event, err := f.next(); err != nil || event != eventStop {
+			return errors.Join(err, errLate)
+		}
+		tgid, err := threadGroup(f.tid)
+		if err != nil {
+			return err
+		}
+		if err := f.open(tgid); err != nil {
+			return err
+		}
+		var regs unix.PtraceRegs
+		if err := getRegs(f.tid, &regs); err != nil {
+			return err
+		}
+		if loading, err := f.inLoader(regs.Rip); err != nil || !loading {
+			return errors.Join(err, errLate) // it opens the file as any other
+		}
+	} else {
+		if err := f.exec(); err != nil {
+			return err
+		}
+		static, err := f.isStatic(id)
+		if err != nil {
+			return err
+		}
+		if static {
+			return f.still()
+		}
+	}
+	if err := f.relocated(id); err != nil {
+		return err
+	}
+	return f.still()
+}
+
+// letGo ends the following.
+func (f *follower) letGo() {
+	if ptrace(unix.PTRACE_DETACH, f.tid, 0, 0) == nil {
+		return
+	}
+	// It runs: stop it first.
+	if ptrace(unix.PTRACE_INTERRUPT, f.tid, 0, 0) != nil {
+		return
+	}
+	f.limit = time.Now().Add(stopPatience)
+	if _, err := f.next(); err == nil {
+		_ = ptrace(unix.PTRACE_DETACH, f.tid, 0, 0)
+	}
+}

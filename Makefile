@@ -19,7 +19,7 @@ TESTFLAGS   ?= -p 1 -timeout 45m
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-PROGRAMS    := syscare syscare-cc syscare-hook
+PROGRAMS    := syscare syscared syscare-cc syscare-hook
 
 .PHONY: all
 all: build ## build the programs into bin/
@@ -74,7 +74,7 @@ bench: ## all benchmarks
 install: build ## install into DESTDIR
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 bin/syscare $(DESTDIR)$(BINDIR)/syscare
-	install -m 0755 bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
+	install -m 0755 bin/syscared bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
 	install -D -m 0644 engine/build/syscare.h $(DESTDIR)$(INCLUDEDIR)/syscare.h
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
 	install -d -m 0755 $(DESTDIR)/var/lib/syscare

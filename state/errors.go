@@ -21,6 +21,8 @@ var (
 	ErrInsecure = errors.New("not safe to use")
 	// ErrCorrupt: a file is not what its digest or format says.
 	ErrCorrupt = errors.New("damaged")
+	// ErrSuspended: the patch was switched off because its code crashed.
+	ErrSuspended = errors.New("the patch is suspended")
 	// ErrConflict: another patch already replaces the same code.
 	ErrConflict = errors.New("conflict with another patch")
 	// ErrMismatch: a program is not the one that the patch was made for.

@@ -149,6 +149,11 @@ func (v *view) prepare(ctx context.Context, p *Installed, intent pending, raise 
 	if err != nil {
 		return nil, err
 	}
+	if intent.To.presence() > intent.From.presence() || raise {
+		if err := v.checkSuspended(p, o.Force); err != nil {
+			return nil, err
+		}
+	}
 	if intent.To.presence() > intent.From.presence() && !o.Force {
 		if err := v.checkFit(ctx, p); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.FullName(), err)

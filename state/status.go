@@ -247,6 +247,9 @@ func (st *Status) explain(rec *record, boot string, hidden int) {
 	if p := rec.Pending; p != nil {
 		st.note("an earlier `%s` was interrupted; the next command that changes patches settles it", p.Verb)
 	}
+	if rec.Suspended != "" {
+		st.note("suspended: %s", rec.Suspended)
+	}
 	if rec.BootID != boot && rec.State != NotApplied {
 		st.note("%s before the last boot; `syscare restore` brings saved and accepted patches back", rec.State)
 		return

@@ -38,6 +38,8 @@ type record struct {
 	When     time.Time      `json:"when"`
 	Who      string         `json:"who"`
 	Pending  *pending       `json:"pending,omitempty"`
+	// Suspended says why the patch was switched off after a crash; "" if not.
+	Suspended string `json:"suspended,omitempty"`
 }
 
 type recordEntity struct {

@@ -29,18 +29,19 @@ var errLate = errors.New("the program is not at its start any more")
 
 // follower is one thread that is followed, on a locked OS thread.
 type follower struct {
-	tid   int
-	limit time.Time
-	proc  Process
-	mem   memory
-	maps  mapsReader
-	old   uint64 // where the last system call began
+	tid    int
+	limit  time.Time
+	proc   Process
+	mem    memory
+	maps   mapsReader
+	loader span // code of the dynamic linker, once it is known
 }
 
 // open prepares looking into the process, which has another memory after an
 // exec.
 func (f *follower) open(pid int) error {
 	f.close()
+	f.loader = span{}
 	var err error
 	if f.proc, err = Open(pid); err != nil {
 		return err
@@ -195,12 +196,19 @@ func (f *follower) protects(id object.BuildID, at, size uint64) (bool, error) {
 
 // inLoader reports whether an address is in the dynamic linker.
 func (f *follower) inLoader(ip uint64) (bool, error) {
+	if f.loader.holds(span{ip, 1}) {
+		return true, nil
+	}
 	maps, err := f.maps.read()
 	if err != nil {
 		return false, err
 	}
 	m := find(maps, ip)
-	return m != nil && isLoader(string(m.name)), nil
+	if m == nil || !isLoader(string(m.name)) {
+		return false, nil
+	}
+	f.loader = span{m.start, m.end - m.start}
+	return true, nil
 }
 
 func isLoader(name string) bool {

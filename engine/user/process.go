@@ -163,3 +163,41 @@ func (m memory) close() {
 		_ = unix.Close(m.fd)
 	}
 }
+
+// File is the path, as this process sees it, of the file with that build ID that
+// p maps: in p's root directory. os.ErrNotExist if it was deleted or replaced.
+func (p Process) File(id object.BuildID) (string, error) {
+	data, err := os.ReadFile(p.path("maps"))
+	if err != nil {
+		return "", p.explain(err)
+	}
+	maps, err := parseMaps(data, nil)
+	if err != nil {
+		return "", err
+	}
+	fd, err := unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", p.explain(err)
+	}
+	mem := memory{fd: fd}
+	defer mem.close()
+	img, err := locate(mem, maps, id)
+	if err != nil {
+		return "", err
+	}
+	m := find(maps, img.start)
+	if m == nil || len(m.name) == 0 || m.name[0] != '/' || bytes.HasSuffix(m.name, []byte(" (deleted)")) {
+		return "", os.ErrNotExist
+	}
+	if own, err := os.Readlink(p.path("root")); err == nil && own == "/" && sameNamespace(p) {
+		return string(m.name), nil
+	}
+	return p.path("root") + string(m.name), nil
+}
+
+// sameNamespace reports whether p sees the same mounts as we do.
+func sameNamespace(p Process) bool {
+	theirs, err := os.Readlink(p.path("ns/mnt"))
+	ours, ourErr := os.Readlink("/proc/self/ns/mnt")
+	return err == nil && ourErr == nil && theirs == ours
+}

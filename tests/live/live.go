@@ -21,7 +21,7 @@ func BuildPrograms(root string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/syscare", "./cmd/syscare-cc", "./cmd/syscare-hook")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/syscare", "./cmd/syscared", "./cmd/syscare-cc", "./cmd/syscare-hook")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("build the programs under test: %w\n%s", err, out)

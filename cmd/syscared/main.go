@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+
+	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/userengine"
+)
+
+var version = "dev"
+
+func main() {
+	userengine.RunGuardIfAsked()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	code := run(ctx, os.Stdout, os.Stderr, os.Args)
+	stop()
+	os.Exit(code)
+}
+
+// run executes a command line and returns its exit code.
+func run(ctx context.Context, stdout, stderr io.Writer, args []string) int {
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Aliases: []string{"V"}, Usage: "print the version"}
+	app := &cli.App{
+		Name: "syscared", Usage: "keep active patches in programs that start", Version: version,
+		Writer: stdout, ErrWriter: stderr, HideHelpCommand: true,
+		ExitErrHandler: func(*cli.Context, error) {},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "foreground", Usage: "stay in the foreground and use no bus (this is all that it does)"},
+			&cli.StringFlag{Name: "root", EnvVars: []string{"SYSCARE_ROOT"}, Hidden: true},
+			&cli.DurationFlag{Name: "probation", Value: userengine.DefaultProbation, Usage: "blame a patch for crashes in its code for `DURATION` after its activation"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log each process that is patched"},
+		},
+		Action: serve,
+	}
+	err := app.RunContext(ctx, args)
+	if err != nil {
+		fmt.Fprintf(stderr, "Error: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func serve(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see syscared --help", c.Args().First())
+	}
+	if c.Duration("probation") <= 0 {
+		return errors.New("--probation: want a time above zero, e.g. 60s")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("processes can only be patched by root: run it with sudo, or as the systemd service")
+	}
+	level := slog.LevelWarn
+	if c.Bool("verbose") {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	m, err := state.New(state.Options{Root: c.String("root"), Engine: userengine.New(log), Logger: log})
+	if err != nil {
+		return err
+	}
+	return userengine.Attend(c.Context, m, userengine.AttendOptions{
+		Root: c.String("root"), Logger: log, Probation: c.Duration("probation"),
+		Ready: func(files int) {
+			fmt.Fprintf(c.App.Writer, "looking after %d files\n", files)
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
+		},
+	})
+}

@@ -1,0 +1,252 @@
+package userengine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/user"
+	"github.com/openeuler/syscare/state"
+)
+
+// DefaultProbation is how long after its activation a patch is blamed for a
+// crash in its code.
+const DefaultProbation = time.Minute
+
+// AttendOptions configure an Attendant.
+type AttendOptions struct {
+	Root      string // as that of the manager
+	Logger    *slog.Logger
+	Probation time.Duration // DefaultProbation if 0
+	// Ready is called when all that is active is watched, at first and after
+	// each change; may be nil.
+	Ready func(files int)
+}
+
+// Attendant looks after active patches: processes that start or load a target
+// get them before its code runs, and a patch in whose code a process dies is
+// suspended.
+type Attendant struct {
+	AttendOptions
+	manager *state.Manager
+	watcher *user.Watcher
+
+	mu     sync.Mutex
+	wanted []state.Wanted
+	places map[user.Process][]user.Place
+}
+
+// Attend looks after the active patches of a manager until ctx ends.
+func Attend(ctx context.Context, m *state.Manager, o AttendOptions) error {
+	o.Root, o.Probation = cmp.Or(o.Root, "/"), cmp.Or(o.Probation, DefaultProbation)
+	a := &Attendant{AttendOptions: o, manager: m, places: map[user.Process][]user.Place{}}
+	var err error
+	if a.watcher, err = user.NewWatcher(o.Logger, a.started); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var work sync.WaitGroup
+	run := func(f func(context.Context) error) {
+		work.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	run(a.watcher.Run)
+	run(a.follow)
+	run(func(ctx context.Context) error {
+		// Crashes are worth knowing of, and no reason to leave programs alone.
+		if err := user.WatchCrashes(ctx, func(c user.Crash) { a.crashed(ctx, c) }); err != nil {
+			o.Logger.Warn("crashes are not noticed", "error", err)
+		}
+		return nil
+	})
+	<-ctx.Done()
+	work.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// follow takes notice of what becomes active and what does not stay so.
+func (a *Attendant) follow(ctx context.Context) error {
+	dir := filepath.Join(a.Root, "var/lib/syscare")
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	known := false
+	buf := make([]byte, 64<<10)
+	for {
+		if !known { // it comes with the first patch
+			_, err := unix.InotifyAddWatch(fd, dir, unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE|unix.IN_DELETE_SELF)
+			known = err == nil
+		}
+		a.refresh(ctx)
+		for {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			_, _ = unix.Poll(fds, 200)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if n, err := unix.Read(fd, buf); n > 0 || err == nil || !known {
+				break
+			}
+		}
+	}
+}
+
+// refresh makes the watched files those of the patches that are active now.
+func (a *Attendant) refresh(ctx context.Context) {
+	wanted, err := a.manager.Wanted(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.Logger.Warn("some patches cannot be looked after", "error", err)
+	}
+	key := func(w state.Wanted) string { return w.Entity.UUID }
+	a.mu.Lock()
+	same := slices.EqualFunc(wanted, a.wanted, func(x, y state.Wanted) bool { return key(x) == key(y) })
+	a.wanted = wanted
+	a.mu.Unlock()
+	if same && len(wanted) > 0 {
+		a.look(ctx)
+		return
+	}
+	var files []user.WatchedFile
+	for _, w := range wanted {
+		for _, path := range a.paths(ctx, w) {
+			files = append(files, user.WatchedFile{Path: path, BuildID: w.Entity.BuildID})
+		}
+	}
+	if err := a.watcher.Set(files); err != nil {
+		a.Logger.Warn("some programs can only be patched after their start", "error", err)
+	}
+	if len(wanted) > 0 { // those that started before they were watched
+		if _, err := a.manager.Rescan(ctx, state.MoveOptions{Who: "syscared"}); err != nil && ctx.Err() == nil {
+			a.Logger.Warn("not all processes could be patched", "error", err)
+		}
+	}
+	a.look(ctx)
+	if a.Ready != nil {
+		a.Ready(len(files))
+	}
+}
+
+// paths are those under which the target is known: where it is installed, and
+// what processes in other mount namespaces have mapped.
+func (a *Attendant) paths(ctx context.Context, w state.Wanted) []string {
+	var paths []string
+	if w.Path != "" {
+		if path, err := filepath.EvalSymlinks(filepath.Join(a.Root, w.Path)); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	found, err := user.Find(ctx, w.Entity.BuildID)
+	if err != nil {
+		return paths
+	}
+	for _, p := range found {
+		path, err := p.File(w.Entity.BuildID)
+		if err == nil && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// look remembers where processes have the code of patches: when one has
+// crashed it is too late.
+func (a *Attendant) look(ctx context.Context) {
+	a.mu.Lock()
+	wanted := a.wanted
+	a.mu.Unlock()
+	places := map[user.Process][]user.Place{}
+	done := map[object.BuildID]bool{}
+	for _, w := range wanted {
+		if done[w.Entity.BuildID] {
+			continue
+		}
+		done[w.Entity.BuildID] = true
+		found, err := user.Find(ctx, w.Entity.BuildID)
+		if err != nil {
+			continue
+		}
+		for _, p := range found {
+			if there, err := user.Places(ctx, p); err == nil {
+				places[p] = there
+			}
+		}
+	}
+	a.mu.Lock()
+	a.places = places
+	a.mu.Unlock()
+}
+
+// started patches a process that starts or loads a target.
+func (a *Attendant) started(ctx context.Context, s user.Start) {
+	a.mu.Lock()
+	wanted := a.wanted
+	a.mu.Unlock()
+	for _, w := range wanted {
+		if w.Entity.BuildID != s.BuildID {
+			continue
+		}
+		_, err := user.Apply(ctx, s.Process, w.Entity.Object, s.Options)
+		switch {
+		case err == nil:
+			a.Logger.Info("process patched", "patch", w.Patch, "pid", s.Process.PID, "held", s.Held)
+		case errors.Is(err, user.ErrAlready), isA[user.ErrGone](err):
+		default:
+			a.Logger.Warn("process not patched", "patch", w.Patch, "pid", s.Process.PID, "error", err)
+		}
+	}
+	there, err := user.Places(ctx, s.Process)
+	if err != nil {
+		return
+	}
+	a.mu.Lock()
+	a.places[s.Process] = there
+	a.mu.Unlock()
+}
+
+// crashed suspends the patch in whose code a process has died. A child that was
+// forked has the code at its parent's addresses.
+func (a *Attendant) crashed(ctx context.Context, c user.Crash) {
+	a.mu.Lock()
+	var blamed *user.Place
+	for p, places := range a.places {
+		for _, place := range places {
+			if c.Address >= place.Start && c.Address < place.End && (blamed == nil || p.PID == c.PID) {
+				blamed = &place
+			}
+		}
+	}
+	var wanted *state.Wanted
+	for _, w := range a.wanted {
+		if blamed != nil && w.Entity.UUID == blamed.UUID {
+			wanted = &w
+		}
+	}
+	a.mu.Unlock()
+	if wanted == nil {
+		return
+	}
+	if age := time.Since(wanted.Since); age > a.Probation {
+		a.Logger.Error("a process has crashed in the code of a patch", "patch", wanted.Patch, "pid", c.PID, "active_for", age, "kernel", c.Text)
+		return
+	}
+	reason := fmt.Sprintf("process %d crashed in its function %q on %s", c.PID, blamed.Function(c.Address), time.Now().Format(time.RFC3339))
+	_, _ = a.manager.Suspend(ctx, wanted.UUID, reason, state.MoveOptions{Who: "syscared"}) // logs what came of it
+}

@@ -1,0 +1,78 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Wanted is an entity that every process of its target is to run: its patch is
+// active.
+type Wanted struct {
+	Patch  string // full name
+	UUID   string // of the patch
+	Entity Entity
+	Path   string // where the target is installed, "" if unknown
+	Since  time.Time
+}
+
+// Wanted lists the entities of active patches, in the order of activation. A
+// patch whose files cannot be loaded any more is left out and in the error.
+func (m *Manager) Wanted(ctx context.Context) ([]Wanted, error) {
+	v, err := m.look()
+	if err != nil {
+		return nil, err
+	}
+	var out []Wanted
+	var errs []error
+	for _, p := range v.inOrder() {
+		rec := v.store.Patches[p.UUID]
+		if rec.BootID != m.boot || rec.State.presence() < Active {
+			continue
+		}
+		entities, err := v.load(p)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for i, e := range entities {
+			out = append(out, Wanted{p.FullName(), p.UUID, e, p.Meta.Entities[i].Path, rec.When})
+		}
+	}
+	return out, errors.Join(append(errs, ctx.Err())...)
+}
+
+// Suspend switches a patch off in all processes and marks it: only with Force
+// is it switched on again. The reason is for people.
+func (m *Manager) Suspend(ctx context.Context, id, reason string, o MoveOptions) (Result, error) {
+	v, unlock, err := m.begin(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	p, err := v.resolve(id)
+	if err != nil {
+		return Result{}, err
+	}
+	rec := v.recordOf(p)
+	rec.Suspended = reason
+	from := v.status(ctx, p).State
+	o.BestEffort = true // each process that is safe again counts
+	res, err := v.move(ctx, p, pending{Verb: VerbDeactive, From: from, To: Deactived}, o)
+	m.log.Error("patch suspended", "patch", v.nameOf(p), "uuid", p.UUID, "reason", reason, "error", err)
+	return res, err
+}
+
+// checkSuspended refuses to bring back what was suspended, unless forced.
+func (v *view) checkSuspended(p *Installed, force bool) error {
+	rec := v.store.Patches[p.UUID]
+	if rec == nil || rec.Suspended == "" {
+		return nil
+	}
+	if force {
+		rec.Suspended = ""
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %s; --force switches it on nevertheless", v.nameOf(p), ErrSuspended, rec.Suspended)
+}

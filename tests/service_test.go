@@ -1,0 +1,233 @@
+package tests
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/state/metadata"
+)
+
+// A machine is a root directory with a program in it and an installed patch.
+type machine struct {
+	t             *testing.T
+	root, program string
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	m := &machine{t: t, root: t.TempDir()}
+	require.NoError(t, os.Chmod(m.root, 0o755))
+	m.program = filepath.Join(m.root, "usr/bin/greets")
+	require.NoError(t, os.MkdirAll(filepath.Dir(m.program), 0o755))
+	build := t.TempDir()
+	compile := func(name string, args ...string) string {
+		path := filepath.Join(build, name)
+		tool(t, "gcc", append([]string{"-g", "-O2", "testdata/greets.c", "-o", path}, args...)...)
+		return path
+	}
+	tool(t, "cp", compile("greets", "-Wl,--build-id"), m.program)
+	sections := []string{"-c", "-ffunction-sections", "-fdata-sections"}
+	patch := filepath.Join(build, "patch.o")
+	must(t, "diff", "--original", compile("a.o", sections...), "--patched", compile("b.o", append(sections, "-DPATCHED")...),
+		"--debuginfo", m.program, "--output", patch)
+	m.install(patch)
+	return m
+}
+
+// install does what a patch package does.
+func (m *machine) install(path string) {
+	obj, err := patchobject.Load(path)
+	require.NoError(m.t, err)
+	data, err := os.ReadFile(path)
+	require.NoError(m.t, err)
+	sum := sha256.Sum256(data)
+	target, err := object.Open(m.program)
+	require.NoError(m.t, err)
+	defer target.Close()
+	const id = "980fa0d0-e753-447c-8494-01de595f35d0"
+	p := &metadata.Patch{
+		Schema: metadata.SchemaVersion, UUID: id, Name: "HP001", Version: "1", Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
+		Target:   metadata.Package{Name: "greets", Version: "1.0", Release: "1", Arch: "x86_64"},
+		Entities: []metadata.Entity{{UUID: obj.Info.UUID, Name: "greets", BuildID: target.BuildID, Path: "/usr/bin/greets", File: "greets.o", Digest: hex.EncodeToString(sum[:])}},
+		License:  "MulanPSL-2.0", Description: "greets mends its greeting",
+		Patches: []metadata.SourcePatch{{Name: "0001-greet.patch", Digest: hex.EncodeToString(sum[:])}},
+	}
+	p.Digest = p.ComputeDigest()
+	text, err := p.Encode()
+	require.NoError(m.t, err)
+	dir := filepath.Join(m.root, "usr/lib/syscare/patches", id)
+	require.NoError(m.t, os.MkdirAll(dir, 0o755))
+	require.NoError(m.t, os.WriteFile(filepath.Join(dir, metadata.FileName), text, 0o640))
+	require.NoError(m.t, os.WriteFile(filepath.Join(dir, "greets.o"), data, 0o640))
+}
+
+func (m *machine) must(args ...string) string {
+	m.t.Helper()
+	return must(m.t, append([]string{"--root", m.root}, args...)...)
+}
+
+func (m *machine) says() string {
+	m.t.Helper()
+	return strings.TrimSpace(tool(m.t, m.program))
+}
+
+// A service is syscared on a machine.
+type service struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+}
+
+func (m *machine) service() *service {
+	m.t.Helper()
+	s := &service{t: m.t, cmd: exec.Command(filepath.Join(bin, "syscared"), "--foreground", "--root", m.root)}
+	s.cmd.Stderr = os.Stderr
+	out, err := s.cmd.StdoutPipe()
+	require.NoError(m.t, err)
+	require.NoError(m.t, s.cmd.Start())
+	m.t.Cleanup(s.kill)
+	s.lines = bufio.NewScanner(out)
+	return s
+}
+
+// looksAfter waits until the service has taken notice.
+func (s *service) looksAfter(files string) {
+	s.t.Helper()
+	for s.lines.Scan() {
+		if s.lines.Text() == "looking after "+files+" files" {
+			return
+		}
+	}
+	require.Fail(s.t, "the service has ended")
+}
+
+func (s *service) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// While a patch is active, every program that starts runs it from its first
+// line; and when the service dies in the middle, programs start all the same.
+func TestProgramsStartPatched(t *testing.T) {
+	m := newMachine(t)
+	require.Equal(t, "flawed", m.says())
+	s := m.service()
+	s.looksAfter("0")
+	require.Equal(t, "flawed", m.says())
+	m.must("apply", "HP001")
+	s.looksAfter("1")
+	for range 1000 {
+		require.Equal(t, "fixed", m.says())
+	}
+	require.Contains(t, m.must("status", "HP001"), "ACTIVED")
+	m.must("remove", "HP001")
+	s.looksAfter("0")
+	require.Equal(t, "flawed", m.says())
+
+	m.must("apply", "HP001")
+	s.looksAfter("1")
+	said := make(chan string)
+	go func() {
+		defer close(said)
+		for range 200 {
+			out, err := exec.Command(m.program).Output()
+			if err != nil {
+				said <- err.Error()
+			}
+			said <- strings.TrimSpace(string(out))
+		}
+	}()
+	count := map[string]int{}
+	for word := range said {
+		count[word]++
+		if count["fixed"] == 50 {
+			s.kill()
+		}
+	}
+	require.Equal(t, 200, count["fixed"]+count["flawed"], "all have started: %v", count)
+	require.Positive(t, count["flawed"], "without the service they start as they are")
+
+	// It patches what has started meanwhile, when it comes back.
+	meanwhile := exec.Command(m.program, "c")
+	stdin, err := meanwhile.StdinPipe()
+	require.NoError(t, err)
+	out, err := meanwhile.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, meanwhile.Start())
+	answers := bufio.NewScanner(out)
+	require.True(t, answers.Scan())
+	require.Equal(t, "flawed", answers.Text())
+	s = m.service()
+	s.looksAfter("1")
+	_, err = io.WriteString(stdin, "again\n")
+	require.NoError(t, err)
+	require.True(t, answers.Scan())
+	require.Equal(t, "fixed", answers.Text())
+	require.NoError(t, stdin.Close())
+	require.NoError(t, meanwhile.Wait())
+}
+
+// A crash in the code of a patch that has just become active switches it off
+// everywhere, and it stays off unless forced.
+func TestCrashInAPatchSuspendsIt(t *testing.T) {
+	m := newMachine(t)
+	s := m.service()
+	start := func() (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
+		cmd := exec.Command(m.program, "c")
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		lines := bufio.NewScanner(out)
+		require.True(t, lines.Scan())
+		return cmd, stdin, lines
+	}
+	ask := func(in io.Writer, lines *bufio.Scanner) string {
+		_, err := io.WriteString(in, "again\n")
+		require.NoError(t, err)
+		require.True(t, lines.Scan())
+		return lines.Text()
+	}
+	_, bystander, says := start()
+	require.Equal(t, "flawed", ask(bystander, says))
+	m.must("apply", "HP001")
+	s.looksAfter("1")
+	require.Equal(t, "fixed", ask(bystander, says))
+
+	victim, in, lines := start()
+	require.Equal(t, "fixed", lines.Text())
+	_, err := io.WriteString(in, "crash\n")
+	require.NoError(t, err)
+	require.Error(t, victim.Wait())
+	s.looksAfter("0")
+	require.Equal(t, "flawed", ask(bystander, says), "the others are safe again")
+	require.Equal(t, "flawed", m.says())
+
+	var status []struct {
+		State string
+		Notes []string
+	}
+	require.NoError(t, json.Unmarshal([]byte(m.must("status", "--json", "HP001")), &status))
+	require.Equal(t, "DEACTIVED", status[0].State)
+	require.Contains(t, strings.Join(status[0].Notes, "\n"), `crashed in its function "greets"`)
+	again := syscare(t, "--root", m.root, "active", "HP001")
+	require.Equal(t, 5, again.code)
+	require.Contains(t, again.stderr, "--force switches it on nevertheless")
+	require.Equal(t, "flawed", ask(bystander, says))
+	m.must("active", "--force", "HP001")
+	require.Equal(t, "fixed", ask(bystander, says))
+}

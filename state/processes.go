@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -107,12 +109,10 @@ func (m *Manager) plan(ctx context.Context, c change, skip map[int]bool) ([]*job
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range procs {
-			if skip[p.PID] {
-				continue
-			}
-			carries, err := m.engine.Presence(ctx, p)
-			if errors.Is(err, ErrGone) {
+		seen := m.presences(ctx, procs, skip)
+		for i, p := range procs {
+			carries, err := seen[i].carries, seen[i].err
+			if skip[p.PID] || errors.Is(err, ErrGone) {
 				continue
 			}
 			from := carries[e.UUID]
@@ -133,6 +133,24 @@ func (m *Manager) plan(ctx context.Context, c change, skip map[int]bool) ([]*job
 		}
 	}
 	return jobs, nil
+}
+
+// presences reads what processes carry, several at once.
+func (m *Manager) presences(ctx context.Context, procs []Process, skip map[int]bool) []seenProcess {
+	seen := make([]seenProcess, len(procs))
+	var group errgroup.Group
+	group.SetLimit(m.parallel)
+	for i, p := range procs {
+		if skip[p.PID] {
+			continue
+		}
+		group.Go(func() error {
+			seen[i].carries, seen[i].err = m.engine.Presence(ctx, p)
+			return nil
+		})
+	}
+	_ = group.Wait() // each has its own error
+	return seen
 }
 
 // run does the jobs, several at once. After a failure it starts no further

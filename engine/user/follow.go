@@ -55,8 +55,8 @@ func (f *follower) open(pid int) error {
 
 func (f *follower) close() {
 	f.mem.close()
-	memory{fd: f.maps.fd}.close()
-	f.mem.fd, f.maps.fd = -1, -1
+	f.maps.close()
+	f.mem.fd = -1
 }
 
 // seizeStarting attaches to a thread that waits in an open or an exec, and asks

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/openeuler/syscare/engine/isa"
 	"github.com/openeuler/syscare/engine/patchobject"
@@ -298,6 +299,21 @@ func (l *layout) section(name string) *patchobject.Section {
 
 // digest names the content of a patch object.
 func digest(obj *patchobject.Object) ([32]byte, error) {
+	if last := lastDigest.Load(); last != nil && last.obj == obj {
+		return last.sum, nil
+	}
 	data, err := json.Marshal(obj)
-	return sha256.Sum256(data), err
+	sum := sha256.Sum256(data)
+	if err == nil {
+		lastDigest.Store(&digested{obj, sum})
+	}
+	return sum, err
+}
+
+// lastDigest is that of the last object: one patch goes into many processes.
+var lastDigest atomic.Pointer[digested]
+
+type digested struct {
+	obj *patchobject.Object
+	sum [32]byte
 }

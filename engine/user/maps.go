@@ -3,6 +3,7 @@ package user
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,12 @@ type mapping struct {
 func (m mapping) contains(a uint64) bool { return a >= m.start && a < m.end }
 func (m mapping) anonymous() bool        { return m.file.inode == 0 && len(m.name) == 0 }
 
+// buffers are for what is read of processes. With many of them, one after the
+// other, making these anew would be most of the work.
+var buffers = sync.Pool{New: func() any { return ptrTo(make([]byte, 256<<10)) }}
+
+func ptrTo[T any](v T) *T { return &v }
+
 // mapsReader reads one process's maps again and again without allocating.
 type mapsReader struct {
 	fd   int
@@ -37,7 +44,7 @@ type mapsReader struct {
 
 func (r *mapsReader) read() ([]mapping, error) {
 	if r.buf == nil {
-		r.buf = make([]byte, 64<<10)
+		r.buf = *buffers.Get().(*[]byte)
 	}
 	n := 0
 	for {
@@ -62,6 +69,15 @@ func (r *mapsReader) read() ([]mapping, error) {
 	var err error
 	r.maps, err = parseMaps(r.buf[:n], r.maps[:0])
 	return r.maps, err
+}
+
+// close ends the use of all that was read.
+func (r *mapsReader) close() {
+	memory{fd: r.fd}.close()
+	if buf := r.buf; buf != nil {
+		buffers.Put(&buf)
+	}
+	*r = mapsReader{fd: -1}
 }
 
 func parseMaps(data []byte, into []mapping) ([]mapping, error) {

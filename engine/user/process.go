@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/openeuler/syscare/engine/object"
@@ -85,50 +89,103 @@ func (p Process) explain(err error) error {
 
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
-// Find returns the processes that map an ELF file with that build ID.
-// Processes that vanish meanwhile are left out, and so are, for root, those that
-// the system does not let it look into.
+// Find returns the processes that map an ELF file with that build ID, in the
+// order of their PIDs. Processes that vanish meanwhile are left out, and so are,
+// for root, those that the system does not let it look into.
 func Find(ctx context.Context, id object.BuildID) ([]Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	var found []Process
-	known := map[fileID]object.BuildID{}
+	var pids []int
 	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		p, err := Open(pid)
-		if err != nil {
-			continue
-		}
-		has, err := p.has(id, known)
-		if errors.Is(err, os.ErrPermission) && os.Geteuid() == 0 {
-			continue // out of even root's reach, and so of any patch's
-		}
-		// A process on its way out loses its memory before its state.
-		if err != nil && !gone(err) && p.alive() {
-			return nil, fmt.Errorf("process %d: %w", pid, err)
-		}
-		if has {
-			found = append(found, p)
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
 		}
 	}
-	return found, nil
+	known := &knownFiles{ids: map[fileID]object.BuildID{}}
+	found := make([]*Process, len(pids))
+	group, ctx := errgroup.WithContext(ctx)
+	// The work is the kernel's, which answers for several processes at once.
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		group.Go(func() error {
+			for i := w; i < len(pids); i += workers {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				p, has, err := maps(pids[i], id, known)
+				if err != nil {
+					return err
+				}
+				if has {
+					found[i] = &p
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var all []Process
+	for _, p := range found {
+		if p != nil {
+			all = append(all, *p)
+		}
+	}
+	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })
+	return all, nil
 }
 
-func (p Process) has(id object.BuildID, known map[fileID]object.BuildID) (bool, error) {
-	data, err := os.ReadFile(p.path("maps"))
-	if err != nil || len(data) == 0 { // kernel threads map nothing
+// maps reports whether the process with pid maps an ELF file with that build ID.
+func maps(pid int, id object.BuildID, known *knownFiles) (Process, bool, error) {
+	p, err := Open(pid)
+	if err != nil {
+		return p, false, nil // it has ended
+	}
+	has, err := p.has(id, known)
+	if errors.Is(err, os.ErrPermission) && os.Geteuid() == 0 {
+		return p, false, nil // out of even root's reach, and so of any patch's
+	}
+	// A process on its way out loses its memory before its state.
+	if err != nil && (gone(err) || !p.alive()) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return p, has, nil
+}
+
+// knownFiles are the build IDs of files that some process maps.
+type knownFiles struct {
+	mu  sync.Mutex
+	ids map[fileID]object.BuildID
+}
+
+func (k *knownFiles) get(f fileID) (object.BuildID, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id, ok := k.ids[f]
+	return id, ok
+}
+
+func (k *knownFiles) put(f fileID, id object.BuildID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ids[f] = id
+}
+
+func (p Process) has(id object.BuildID, known *knownFiles) (bool, error) {
+	reader := mapsReader{}
+	var err error
+	if reader.fd, err = unix.Open(p.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return false, err
 	}
-	maps, err := parseMaps(data, nil)
-	if err != nil {
+	defer reader.close()
+	maps, err := reader.read()
+	if err != nil || len(maps) == 0 { // kernel threads map nothing
 		return false, err
 	}
 	mem := memory{fd: -1}
@@ -137,7 +194,7 @@ func (p Process) has(id object.BuildID, known map[fileID]object.BuildID) (bool, 
 		if m.file.inode == 0 || m.offset != 0 || !m.read {
 			continue
 		}
-		got, ok := known[m.file]
+		got, ok := known.get(m.file)
 		if ok && got != id {
 			continue
 		}
@@ -150,7 +207,7 @@ func (p Process) has(id object.BuildID, known map[fileID]object.BuildID) (bool, 
 		if !ok { // mapped as data here; elsewhere it may be code
 			continue
 		}
-		known[m.file] = img.buildID
+		known.put(m.file, img.buildID)
 		if img.buildID == id {
 			return true, nil
 		}

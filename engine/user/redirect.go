@@ -53,7 +53,12 @@ func (s *session) replace(ctx context.Context, h, retired *header, on bool) erro
 	if err != nil {
 		return err
 	}
-	w.examiner = examiner{proc: s.proc, mem: s.mem, head: h, zones: zones, startStack: s.startStack, buf: make([]byte, 256<<10)}
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		*buf = w.examiner.buf // it may have grown
+		buffers.Put(buf)
+	}()
+	w.examiner = examiner{proc: s.proc, mem: s.mem, head: h, zones: zones, startStack: s.startStack, buf: *buf}
 	w.examiner.prepare()
 	s.report.Prepare = time.Since(s.began)
 	return s.retry(ctx, func() error {

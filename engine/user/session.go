@@ -138,7 +138,7 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 func (s *session) close() {
 	s.ticket.end()
 	s.mem.close()
-	memory{fd: s.maps.fd}.close()
+	s.maps.close()
 	memory{fd: s.tasks}.close()
 	if s.lock != nil {
 		s.lock.Close()

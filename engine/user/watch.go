@@ -243,7 +243,7 @@ func (w *Watcher) late(ctx context.Context, tid int, file watchedFile) {
 		return
 	}
 	go func() {
-		if has, err := p.has(file.BuildID, map[fileID]object.BuildID{}); err == nil && has {
+		if has, err := p.has(file.BuildID, &knownFiles{ids: map[fileID]object.BuildID{}}); err == nil && has {
 			w.patch(ctx, Start{Process: p, BuildID: file.BuildID, Options: Options{Logger: w.log}})
 		}
 	}()

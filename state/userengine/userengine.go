@@ -133,27 +133,32 @@ func (e *engine) Presence(ctx context.Context, p state.Process) (map[string]stat
 // Bring takes an entity in a process to a presence.
 func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity, want state.Presence, t state.Tuning) (state.Report, error) {
 	proc := identity(p)
-	carries, err := presence(ctx, proc)
-	if err != nil {
-		return state.Report{}, err
-	}
 	opts := user.Options{Timeout: t.Timeout, Force: t.Force, Logger: e.log}
-	from := carries[entity.UUID]
 	var report user.Report
+	var err error
+	from := state.Absent
+	whole := want == state.Absent || want == state.Active && entity.Object != nil
+	if !whole { // only then it matters where it begins
+		carries, err := presence(ctx, proc)
+		if err != nil {
+			return state.Report{}, err
+		}
+		from = carries[entity.UUID]
+	}
 	switch {
+	case want == state.Absent:
+		report, err = user.Remove(ctx, proc, entity.UUID, opts)
 	case from == want:
 	case from == state.Absent && entity.Object == nil:
 		return state.Report{}, fmt.Errorf("process %d: %w", p.PID, errNoCode)
-	case want == state.Active && from == state.Absent:
+	case whole:
 		report, err = user.Apply(ctx, proc, entity.Object, opts)
 	case want == state.Active:
 		report, err = user.Activate(ctx, proc, entity.UUID, opts)
 	case want == state.Loaded && from == state.Absent:
 		report, err = user.Load(ctx, proc, entity.Object, opts)
-	case want == state.Loaded:
-		report, err = user.Deactivate(ctx, proc, entity.UUID, opts)
 	default:
-		report, err = user.Remove(ctx, proc, entity.UUID, opts)
+		report, err = user.Deactivate(ctx, proc, entity.UUID, opts)
 	}
 	if errors.Is(err, user.ErrAlready) || want == state.Absent && errors.Is(err, user.ErrNotApplied) {
 		err = nil

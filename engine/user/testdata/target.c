@@ -23,9 +23,9 @@ __attribute__((noinline)) void pause_ms(long ms) { struct timespec t = {ms / 100
 __attribute__((noinline)) long slow(long ms) { pause_ms(ms); return hidden - 6; }
 __attribute__((noinline)) void forever(void) { for (;;) { pause_ms(20); rounds++; } }
 
-// How a thread spends its time between calls: not at all, in sleep, or in
-// code that is not patched.
-enum { BUSY, CALM, MIXED };
+// How a thread spends its time between calls: not at all, in short sleep, in
+// code that is not patched, or in long sleep.
+enum { BUSY, CALM, MIXED, IDLE };
 
 static void *work(void *arg) {
 	double d = 1.5;
@@ -42,6 +42,7 @@ static void *work(void *arg) {
 		if (a != 0x1111 || b != 0x2222 || c != 0x3333 || e != 0x4444 || f != 0x5555 || d != 1.5) __atomic_add_fetch(&errors, 1, 5);
 		last = r - i * 2; last_tls = t; last_err = err_no(); last_fact = n; rounds++;
 		if ((long)arg == CALM) usleep(500);
+		if ((long)arg == IDLE) usleep(1000000);
 		if ((long)arg == MIXED) for (int k = 0; k < 5000; k++) __asm__ volatile("" : "+r"(k));
 	}
 	return 0;
@@ -57,7 +58,7 @@ int main(int argc, char **argv) {
 	ready = 1;
 	if (!strcmp(argv[1], "forever")) forever();
 	if (!strcmp(argv[1], "slow")) slowly((void *)(long)n);
-	void *how = (void *)(long)(!strcmp(argv[1], "calm") ? CALM : !strcmp(argv[1], "mixed") ? MIXED : BUSY);
+	void *how = (void *)(long)(!strcmp(argv[1], "calm") ? CALM : !strcmp(argv[1], "mixed") ? MIXED : !strcmp(argv[1], "idle") ? IDLE : BUSY);
 	for (int i = 1; i < n; i++) pthread_create(&t, 0, work, how);
 	work(how);
 }

@@ -1,0 +1,3 @@
+// calls.c with new code.
+#define NEW
+#include "calls.c"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,63 +15,61 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
 	"github.com/openeuler/syscare/state/metadata"
 )
 
-// A machine is a root directory with a program in it and an installed patch.
+// A machine is a root directory with a program in it and installed patches.
 type machine struct {
-	t             *testing.T
-	root, program string
+	t                     *testing.T
+	root, program, source string
+	patches               int
 }
 
-func newMachine(t *testing.T) *machine {
+// newMachine has a program made of a file of testdata.
+func newMachine(t *testing.T, source string) *machine {
 	t.Helper()
-	m := &machine{t: t, root: t.TempDir()}
+	m := &machine{t: t, root: t.TempDir(), source: filepath.Join("testdata", source)}
 	require.NoError(t, os.Chmod(m.root, 0o755))
-	m.program = filepath.Join(m.root, "usr/bin/greets")
+	m.program = filepath.Join(m.root, "usr/bin/program")
 	require.NoError(t, os.MkdirAll(filepath.Dir(m.program), 0o755))
-	build := t.TempDir()
-	compile := func(name string, args ...string) string {
-		path := filepath.Join(build, name)
-		tool(t, "gcc", append([]string{"-g", "-O2", "testdata/greets.c", "-o", path}, args...)...)
-		return path
-	}
-	tool(t, "cp", compile("greets", "-Wl,--build-id"), m.program)
-	sections := []string{"-c", "-ffunction-sections", "-fdata-sections"}
-	patch := filepath.Join(build, "patch.o")
-	must(t, "diff", "--original", compile("a.o", sections...), "--patched", compile("b.o", append(sections, "-DPATCHED")...),
-		"--debuginfo", m.program, "--output", patch)
-	m.install(patch)
+	tool(t, "gcc", "-g", "-O2", m.source, "-o", m.program, "-Wl,--build-id")
 	return m
 }
 
-// install does what a patch package does.
-func (m *machine) install(path string) {
+// patch installs a patch for what changes if the source is compiled with a
+// macro, as a package would.
+func (m *machine) patch(name, macro string) {
+	m.t.Helper()
+	dir := m.t.TempDir()
+	compile := func(output string, args ...string) string {
+		path := filepath.Join(dir, output)
+		tool(m.t, "gcc", append([]string{"-g", "-O2", "-c", "-ffunction-sections", "-fdata-sections", m.source, "-o", path}, args...)...)
+		return path
+	}
+	path := filepath.Join(dir, "patch.o")
+	must(m.t, "diff", "--original", compile("original.o"), "--patched", compile("patched.o", macro), "--debuginfo", m.program, "--output", path)
 	obj, err := patchobject.Load(path)
 	require.NoError(m.t, err)
 	data, err := os.ReadFile(path)
 	require.NoError(m.t, err)
 	sum := sha256.Sum256(data)
-	target, err := object.Open(m.program)
-	require.NoError(m.t, err)
-	defer target.Close()
-	const id = "980fa0d0-e753-447c-8494-01de595f35d0"
+	m.patches++
+	id := fmt.Sprintf("980fa0d0-e753-447c-8494-%012d", m.patches)
 	p := &metadata.Patch{
-		Schema: metadata.SchemaVersion, UUID: id, Name: "HP001", Version: "1", Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
-		Target:   metadata.Package{Name: "greets", Version: "1.0", Release: "1", Arch: "x86_64"},
-		Entities: []metadata.Entity{{UUID: obj.Info.UUID, Name: "greets", BuildID: target.BuildID, Path: "/usr/bin/greets", File: "greets.o", Digest: hex.EncodeToString(sum[:])}},
-		License:  "MulanPSL-2.0", Description: "greets mends its greeting",
-		Patches: []metadata.SourcePatch{{Name: "0001-greet.patch", Digest: hex.EncodeToString(sum[:])}},
+		Schema: metadata.SchemaVersion, UUID: id, Name: name, Version: "1", Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
+		Target:   metadata.Package{Name: "program", Version: "1.0", Release: "1", Arch: "x86_64"},
+		Entities: []metadata.Entity{{UUID: obj.Info.UUID, Name: "program", BuildID: obj.Info.TargetID, Path: "/usr/bin/program", File: "program.o", Digest: hex.EncodeToString(sum[:])}},
+		License:  "MulanPSL-2.0", Description: "a fix",
+		Patches: []metadata.SourcePatch{{Name: "0001-fix.patch", Digest: hex.EncodeToString(sum[:])}},
 	}
 	p.Digest = p.ComputeDigest()
 	text, err := p.Encode()
 	require.NoError(m.t, err)
-	dir := filepath.Join(m.root, "usr/lib/syscare/patches", id)
-	require.NoError(m.t, os.MkdirAll(dir, 0o755))
-	require.NoError(m.t, os.WriteFile(filepath.Join(dir, metadata.FileName), text, 0o640))
-	require.NoError(m.t, os.WriteFile(filepath.Join(dir, "greets.o"), data, 0o640))
+	installed := filepath.Join(m.root, "usr/lib/syscare/patches", id)
+	require.NoError(m.t, os.MkdirAll(installed, 0o755))
+	require.NoError(m.t, os.WriteFile(filepath.Join(installed, metadata.FileName), text, 0o640))
+	require.NoError(m.t, os.WriteFile(filepath.Join(installed, "program.o"), data, 0o640))
 }
 
 func (m *machine) must(args ...string) string {
@@ -121,7 +120,8 @@ func (s *service) kill() {
 // While a patch is active, every program that starts runs it from its first
 // line; and when the service dies in the middle, programs start all the same.
 func TestProgramsStartPatched(t *testing.T) {
-	m := newMachine(t)
+	m := newMachine(t, "greets.c")
+	m.patch("HP001", "-DPATCHED")
 	require.Equal(t, "flawed", m.says())
 	s := m.service()
 	s.looksAfter("0")
@@ -182,7 +182,8 @@ func TestProgramsStartPatched(t *testing.T) {
 // A crash in the code of a patch that has just become active switches it off
 // everywhere, and it stays off unless forced.
 func TestCrashInAPatchSuspendsIt(t *testing.T) {
-	m := newMachine(t)
+	m := newMachine(t, "greets.c")
+	m.patch("HP001", "-DPATCHED")
 	s := m.service()
 	start := func() (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 		cmd := exec.Command(m.program, "c")

@@ -203,7 +203,7 @@ func (w *switcher) attempt() error {
 			written = time.Now()
 		}
 		threads := t.count()
-		clean := t.release()
+		clean := undisturbed(t.release)
 		end := time.Now()
 		if err == nil {
 			w.report.Threads = threads

@@ -51,7 +51,8 @@ SEED        ?= $(shell date +%Y%m%d0000)
 COUNT       ?= 2000
 
 .PHONY: nightly
-nightly: setup ## patch 2,000 random programs while they run (SEED=N COUNT=N to choose which)
+nightly: setup ## patch 2,000 random programs while they run (SEED=N COUNT=N to choose which), and the longest tests
+	$(GO) test ./engine/user -run 'Killed|ManyCycles' -v -timeout 1h -cycles 1000 -kills 500
 	set -o pipefail; $(GO) test ./tests/random -run TestRandomPrograms -timeout 4h -v -programs $(COUNT) -seed $(SEED) | grep -v -e '^=== ' -e '--- PASS'
 
 .PHONY: race

@@ -65,6 +65,31 @@ func TestApplyAndRemove(t *testing.T) {
 	}
 }
 
+// A program with 64 threads at full load takes a patch and gives it back, again
+// and again; its books stay right, and no system call sees us.
+func TestManyCycles(t *testing.T) {
+	ctx := context.Background()
+	program := pie.program(t, "cycles.c")
+	obj := pie.patch(t, program, "cycles_new.c", "move", "fee")
+	r := start(t, program)
+	text := r.text()
+	began, attempts := time.Now(), 0
+	for range *cycles {
+		report, err := Apply(ctx, r.Process, obj, Options{Timeout: 20 * time.Second})
+		require.NoError(t, err)
+		r.eventually("last", 2)
+		require.Equal(t, 64, report.Threads)
+		attempts += report.Attempts
+		report, err = Remove(ctx, r.Process, obj.Info.UUID, Options{Timeout: 20 * time.Second})
+		require.NoError(t, err)
+		attempts += report.Attempts
+		r.eventually("last", 1)
+		r.runsOn()
+	}
+	r.pristine(text)
+	t.Logf("%d cycles in %v, %d stops", *cycles, time.Since(began), attempts)
+}
+
 func TestEachStep(t *testing.T) {
 	ctx := context.Background()
 	program := pie.program(t, "target.c")

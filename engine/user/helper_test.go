@@ -5,6 +5,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +24,15 @@ import (
 
 const workerVariable = "SYSCARE_TEST_WORKER"
 
+// How thorough the long tests are.
+var (
+	cycles = flag.Int("cycles", 60, "times that a busy program is patched and unpatched")
+	kills  = flag.Int("kills", 110, "times that we are killed in the middle, in each test of that")
+)
+
 func TestMain(m *testing.M) {
 	RunGuardIfAsked()
+	flag.Parse()
 	if spec := os.Getenv(workerVariable); spec != "" {
 		runWorker(spec)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,9 @@ func runWorker(spec string) {
 			fmt.Println("worker:", err)
 			os.Exit(2)
 		}
+	}
+	if programs, ok := strings.CutPrefix(spec, "stack "); ok {
+		must(stackForEver(programs))
 	}
 	if how, program, ok := strings.Cut(spec, " "); ok && (how == "watch" || how == "stuck") {
 		must(watchAs(how, program))
@@ -207,8 +211,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	var text, object []byte
 	began := time.Now()
 	seen := map[string]int{}
-	for i := range 220 {
-		require.Less(t, time.Since(began), time.Minute, "only %d moments", i)
+	for i := range *kills {
 		if i%22 == 0 {
 			r = start(t, program, "calm", "3")
 			text = r.text()
@@ -242,5 +245,99 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 		r.pristine(text)
 	}
-	t.Logf("%d moments in %v, states afterwards: %s", 220, time.Since(began), fmt.Sprint(seen))
+	t.Logf("%d moments in %v, states afterwards: %s", *kills, time.Since(began), fmt.Sprint(seen))
+}
+
+// stackForEver moves two patches of one program at random; the arguments are the
+// PID and the paths of the patches.
+func stackForEver(spec string) error {
+	var pid int
+	var paths [2]string
+	if _, err := fmt.Sscanf(spec, "%d %s %s", &pid, &paths[0], &paths[1]); err != nil {
+		return err
+	}
+	p, err := Open(pid)
+	if err != nil {
+		return err
+	}
+	var patches [2]*patchobject.Object
+	for i, path := range paths {
+		if patches[i], err = patchobject.Load(path); err != nil {
+			return err
+		}
+	}
+	ctx := context.Background()
+	fmt.Println("go")
+	for {
+		i := rand.IntN(2)
+		id := patches[i].Info.UUID
+		switch rand.IntN(4) { // what cannot be is refused
+		case 0:
+			_, _ = Apply(ctx, p, patches[i], Options{})
+		case 1:
+			_, _ = Deactivate(ctx, p, id, Options{})
+		case 2:
+			_, _ = Remove(ctx, p, id, Options{})
+		case 3:
+			_, _ = Replace(ctx, p, patches[i], patches[1-i].Info.UUID, Options{})
+		}
+	}
+}
+
+// We are killed while two patches of the same functions come and go: they are
+// whole or not there, and of one version.
+func TestKilledInAStack(t *testing.T) {
+	ctx := context.Background()
+	program := pie.program(t, "stack.c")
+	r := start(t, program, "4")
+	text := r.text()
+	var paths [2]string
+	var ids [2]string
+	for i := range paths {
+		f := pie
+		f.compile = append(slices.Clone(pie.compile), fmt.Sprintf("-DVERSION=%d", i+1))
+		raw := f.patchBytes(t, program, "version.c", pairOfFunctions...)
+		obj, err := patchobject.Parse(raw)
+		require.NoError(t, err)
+		ids[i] = obj.Info.UUID
+		paths[i] = filepath.Join(t.TempDir(), "object")
+		require.NoError(t, os.WriteFile(paths[i], raw, 0o600))
+	}
+	seen := map[string]int{}
+	for range *kills {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=stack %d %s %s", workerVariable, r.PID, paths[0], paths[1]))
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		_, err = out.Read(make([]byte, 1))
+		require.NoError(t, err)
+		time.Sleep(rand.N(60 * time.Millisecond))
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		if !r.settled() {
+			seen["unfinished"]++
+		}
+		require.Eventually(t, r.settled, 5*time.Second, time.Millisecond, "the guard did not repair")
+		require.NoError(t, Repair(ctx, r.Process))
+		list, err := Applied(ctx, r.PID)
+		require.NoError(t, err)
+		newest := int64(0)
+		for _, a := range list { // in the order of activation
+			if a.State == Active {
+				newest = int64(slices.Index(ids[:], a.UUID) + 1)
+			}
+			seen[a.State.String()]++
+		}
+		r.eventually("last", newest)
+		r.runsOn()
+	}
+	for _, id := range ids {
+		if _, err := Remove(ctx, r.Process, id, Options{}); err != nil {
+			require.ErrorIs(t, err, ErrNotApplied)
+		}
+	}
+	r.pristine(text)
+	t.Logf("%d moments, states afterwards: %v", *kills, seen)
 }

@@ -51,7 +51,7 @@ func BenchmarkBuild(b *testing.B) {
 			dir := b.TempDir()
 			source := filepath.Join(dir, "big.c")
 			require.NoError(b, os.WriteFile(source, []byte(bigUnit(functions)+"int main(void) { return work0(0, 0); }\n"), 0o600))
-			flags := []string{"-O1", "-g", "-c", source, "-DFACTOR=2"}
+			flags := []string{"-O0", "-g", "-c", source, "-DFACTOR=2"}
 			sections := append(flags, "-ffunction-sections", "-fdata-sections", "-fno-common")
 			recorded := compile(b, dir, "recorded.o", flags...)
 			original, patched := compile(b, dir, "original.o", sections...), compile(b, dir, "patched.o", append(sections, "-UFACTOR", "-DFACTOR=5")...)

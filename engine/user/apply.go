@@ -91,8 +91,27 @@ func Deactivate(ctx context.Context, p Process, uuid string, opts Options) (Repo
 		if h.state != Active {
 			return fmt.Errorf("process %d, patch %s is not active: %w", p.PID, uuid, ErrAlready)
 		}
-		return s.redirect(ctx, h, false)
+		return s.deactivate(ctx, h, Inactive)
 	})
+}
+
+// deactivate takes a patch out of force and leaves it in a state. If its library
+// was unloaded there is nothing to take out.
+func (s *session) deactivate(ctx context.Context, h *header, after State) error {
+	_, all, err := s.regions()
+	if err != nil {
+		return err
+	}
+	in, err := h.inForce(s.mem, layersOf(all))
+	if err != nil {
+		return err
+	}
+	if in {
+		if err := s.redirect(ctx, h, false); err != nil {
+			return err
+		}
+	}
+	return h.setState(s.mem, after)
 }
 
 // Remove deactivates the patch if need be and forgets it. Its memory stays
@@ -105,9 +124,7 @@ func Remove(ctx context.Context, p Process, uuid string, opts Options) (Report, 
 			return err
 		}
 		if h.state == Active {
-			if err := s.redirect(ctx, h, false); err != nil {
-				return err
-			}
+			return s.deactivate(ctx, h, Removed)
 		}
 		return h.setState(s.mem, Removed)
 	})

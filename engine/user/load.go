@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -47,6 +48,15 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 	}
 	there := pick(all, id)
 	if there != nil && there.state != Removed {
+		left, err := s.left(there, obj, maps, all)
+		if err == nil && left {
+			err = there.setState(s.mem, Removed)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if there != nil && there.state != Removed {
 		if there.digest != sum {
 			return nil, nil, fmt.Errorf("another build of the patch is loaded: %w", ErrConflict{PID: s.proc.PID, Function: obj.Funcs[0].Name, UUID: there.uuid.String()})
 		}
@@ -59,9 +69,29 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 	defer l.res.close()
 	l.res.invoke = func(at uint64) (uint64, error) { return l.invoke(ctx, at) }
 	if there != nil && there.digest == sum && there.rx.size == l.layout.rxSize && there.rw.size == l.layout.rwSize {
-		return l.reuse(there)
+		return l.reuse(ctx, there)
 	}
 	return l.fresh(ctx)
+}
+
+// left reports whether a region was left behind by a library that has been
+// unloaded, or has come back elsewhere.
+func (s *session) left(h *header, obj *patchobject.Object, maps []mapping, all []*header) (bool, error) {
+	target, err := locate(s.mem, maps, obj.Info.TargetID)
+	if err != nil {
+		return false, nil // prepare tells
+	}
+	for _, f := range obj.Funcs {
+		at := target.bias + uint64(f.OldAddress)
+		if !slices.ContainsFunc(h.functions, func(g function) bool { return g.old.at == at }) {
+			return true, nil
+		}
+	}
+	if h.state != Active {
+		return false, nil
+	}
+	in, err := h.inForce(s.mem, layersOf(all))
+	return !in, err
 }
 
 // prepare does what needs no change in the process.
@@ -70,6 +100,10 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 		return err
 	}
 	if l.target, err = locate(l.mem, maps, l.obj.Info.TargetID); err != nil {
+		return err
+	}
+	modules := images(l.mem, maps)
+	if err := l.checkCoroutines(modules); err != nil {
 		return err
 	}
 	stacked := layersOf(all)
@@ -86,7 +120,7 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 	if err := l.checkUnwinder(maps); err != nil {
 		return err
 	}
-	l.res = &resolver{proc: l.proc, mem: l.mem, target: l.target, all: images(l.mem, maps), entry: l.entry.at, binds: l.obj.Binds}
+	l.res = &resolver{proc: l.proc, mem: l.mem, target: l.target, all: modules, entry: l.entry.at, binds: l.obj.Binds}
 	return l.res.ready()
 }
 
@@ -186,9 +220,12 @@ func (l *loader) fill() error {
 }
 
 // reuse fills a removed region of the same patch again.
-func (l *loader) reuse(there *header) (*header, func() error, error) {
+func (l *loader) reuse(ctx context.Context, there *header) (*header, func() error, error) {
 	l.head.state = Removed
 	encoded, err := l.bind(there.rx.at)
+	if errors.Is(err, isa.ErrRange) {
+		return l.fresh(ctx) // the target has moved too far away
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -121,6 +121,30 @@ func (h *header) redirected(mem memory) ([]bool, error) {
 	return in, nil
 }
 
+// inForce reports whether any jump of the patch is in place, or would be if no
+// newer patch had its own there. It is not if the code was unmapped.
+func (h *header) inForce(mem memory, stacked layers) (bool, error) {
+	in, err := h.redirected(mem)
+	if err != nil {
+		return false, err
+	}
+	for i, f := range h.functions {
+		if in[i] || f.redirects() && h.covered(mem, stacked, f) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// covered reports whether a newer patch has its jump in the place of that of f.
+func (h *header) covered(mem memory, stacked layers, f function) bool {
+	if h.state != Active {
+		return false
+	}
+	now, err := mem.bytes(f.jumpAt(), len(f.jump))
+	return err == nil && !bytes.Equal(now, f.saved) && bytes.Equal(now, stacked.entry(f))
+}
+
 // Applied returns what the process with pid holds, read from its memory, the
 // active patches last and in the order of their activation. A
 // state that the bytes at the functions belie is corrected: Active means that
@@ -165,11 +189,7 @@ func (p Process) applied(ctx context.Context) ([]AppliedPatch, error) {
 			if !f.redirects() {
 				continue
 			}
-			covered := false
-			if !in[i] && h.state == Active {
-				now, err := mem.bytes(f.jumpAt(), len(f.jump))
-				covered = err == nil && !bytes.Equal(now, f.saved) && bytes.Equal(now, stacked.entry(f))
-			}
+			covered := !in[i] && h.covered(mem, stacked, f)
 			all, some = all && (in[i] || covered), some || in[i] || covered
 			a.Functions = append(a.Functions, AppliedFunction{Name: f.name, Address: f.old.at, New: f.new.at, Redirect: in[i], Covered: covered})
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // repair puts a process right that a killed transaction left halfway. planned
@@ -116,6 +118,9 @@ func (s *session) restoreCode(h *header, stacked layers, after State) error {
 				continue
 			}
 			now, err := s.mem.bytes(f.jumpAt(), len(f.jump))
+			if errors.Is(err, unix.EIO) {
+				continue // the library was unloaded
+			}
 			if err != nil {
 				return err
 			}

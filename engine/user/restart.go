@@ -42,9 +42,12 @@ func (t *tracer) cutShort(th *thread) bool {
 	return !queued(th.tid) || !t.signalDue(th.tid)
 }
 
-// rewind starts a system call over that our stop cut short.
+// rewind starts a system call over that our stop cut short. One that the kernel
+// would continue with another, restart_syscall, starts over too where that may
+// be forbidden: a filter for system calls would kill the program for it.
 func (t *tracer) rewind(th *thread) {
-	if !t.cutShort(th) {
+	forbidden := t.filtered && int64(th.regs.Orig_rax) >= 0 && int64(th.regs.Rax) == -eRestartRestartB
+	if !forbidden && !t.cutShort(th) {
 		return
 	}
 	regs := th.regs
@@ -60,16 +63,34 @@ func (t *tracer) signalDue(tid int) bool {
 	if err != nil {
 		return true
 	}
-	field := func(name string) uint64 {
-		_, rest, _ := bytes.Cut(status, []byte("\n"+name+":\t"))
-		line, _, _ := bytes.Cut(rest, []byte("\n"))
-		v, err := strconv.ParseUint(string(line), 16, 64)
-		if err != nil {
-			return 0
-		}
-		return v
-	}
+	field := func(name string) uint64 { return statusField(status, name, 16) }
 	return (field("SigPnd")|field("ShdPnd"))&^field("SigBlk") != 0
+}
+
+// statusField is a number in /proc/PID/status, 0 if there is none.
+func statusField(status []byte, name string, base int) uint64 {
+	_, rest, _ := bytes.Cut(status, []byte("\n"+name+":\t"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	v, err := strconv.ParseUint(string(line), base, 64)
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// filtered reports whether any thread has a filter for system calls (seccomp).
+func (s *session) filtered() bool {
+	t := &tracer{proc: s.proc, tasks: s.tasks}
+	if t.list() != nil {
+		return true // then rather start over what needs not be
+	}
+	for _, tid := range t.tids {
+		status, err := os.ReadFile(s.proc.path(fmt.Sprintf("task/%d/status", tid)))
+		if err == nil && statusField(status, "Seccomp", 10) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // resumed returns the registers with which a thread goes on by itself when

@@ -60,6 +60,7 @@ type session struct {
 	tasks      int
 	entry      entryPoint
 	startStack uint64
+	sandboxed  bool // its system calls are filtered
 	ticket     *ticket
 	report     Report
 }
@@ -132,6 +133,7 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 		return nil, ErrGone{PID: p.PID}
 	}
 	s.startStack = st.startStack
+	s.sandboxed = s.filtered()
 	return s, nil
 }
 

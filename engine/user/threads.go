@@ -45,13 +45,15 @@ type tracer struct {
 	dirents [8 << 10]byte
 	tids    []int
 	began   time.Time // of the first interrupt
+	// filtered says that system calls of the process are filtered.
+	filtered bool
 }
 
 // trace runs f with a tracer of the process, on a locked OS thread: a new one
 // or, if a thread of the process is held already, the one that holds it, which
 // must be the caller's.
 func (s *session) trace(f func(t *tracer) (clean bool)) {
-	t := &tracer{proc: s.proc, tasks: s.tasks, threads: make([]thread, 0, 128)}
+	t := &tracer{proc: s.proc, tasks: s.tasks, threads: make([]thread, 0, 128), filtered: s.sandboxed}
 	if s.opts.held != 0 {
 		t.threads = append(t.threads, thread{tid: s.opts.held, asked: true, stopped: true, held: true})
 		f(t)

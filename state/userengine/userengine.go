@@ -79,6 +79,7 @@ func translate(err error) error {
 		{isA[user.ErrMismatch](err), state.ErrMismatch},
 		{isA[user.ErrUnresolved](err), state.ErrMismatch},
 		{errors.Is(err, user.ErrNoTarget), state.ErrMismatch},
+		{errors.Is(err, user.ErrCoroutines), state.ErrUnsupported},
 		{isA[user.ErrConflict](err), state.ErrConflict},
 		{isA[user.ErrHook](err), state.ErrHook},
 	} {

@@ -2,9 +2,12 @@ package object
 
 import (
 	"debug/dwarf"
+	"debug/elf"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +63,32 @@ func TestSharedDebugInformation(t *testing.T) {
 			require.ErrorContains(t, err, row.want)
 		})
 	}
+}
+
+// An object of more sections than a symbol's index can tell has its debug
+// information read rightly.
+func TestDebugInformationOfManySections(t *testing.T) {
+	var text strings.Builder
+	for i := range 33_000 {
+		fmt.Fprintf(&text, "int variable%d = %d; int other%d;\n", i, i+1, i)
+	}
+	text.WriteString("struct last { int member; } object;\n")
+	f, err := Open(compile(t, text.String(), "-g", "-c", "-fdata-sections"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.Greater(t, len(f.Sections), int(elf.SHN_LORESERVE))
+	data, err := f.DWARF()
+	require.NoError(t, err)
+	names := map[string]bool{}
+	for reader := data.Reader(); ; {
+		entry, err := reader.Next()
+		require.NoError(t, err)
+		if entry == nil {
+			break
+		}
+		if name, ok := entry.Val(dwarf.AttrName).(string); ok {
+			names[name] = true
+		}
+	}
+	require.True(t, names["variable32999"] && names["other0"] && names["last"] && names["member"])
 }

@@ -180,15 +180,6 @@ func (s *Section) Bytes() (data []byte, err error) {
 	return data, nil
 }
 
-// DWARF returns the debug information of the file, which is read once.
-func (f *File) DWARF() (*dwarf.Data, error) {
-	f.debug.once.Do(func() {
-		defer guard(&f.debug.err)
-		f.debug.data, f.debug.err = f.raw.DWARF()
-	})
-	return f.debug.data, f.debug.err
-}
-
 // symbolTable finds the section of that type; ELF allows one each.
 func (f *File) symbolTable(typ elf.SectionType) *Section {
 	for _, s := range f.Sections {

@@ -122,17 +122,25 @@ func (w *Watcher) mark(how uint, path string, program bool) error {
 
 // identify names a file and tells whether it is started, not loaded.
 func identify(file WatchedFile) (id fileID, program bool, err error) {
-	f, err := object.Open(file.Path)
+	// The path may be in the hands of a container: nothing there is waited for.
+	raw, err := os.OpenFile(file.Path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return id, false, err
 	}
-	defer f.Close()
-	if f.BuildID != file.BuildID {
+	defer raw.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(raw.Fd()), &st); err != nil {
+		return id, false, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return id, false, ErrNoTarget
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(file.Path, &st); err != nil {
+	f, err := object.Read(raw)
+	if err != nil {
 		return id, false, err
+	}
+	if f.BuildID != file.BuildID {
+		return id, false, ErrNoTarget
 	}
 	interpreted, loadable := false, false
 	for _, s := range f.Segments {

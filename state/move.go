@@ -149,7 +149,7 @@ func (v *view) prepare(ctx context.Context, p *Installed, intent pending, raise 
 	if err != nil {
 		return nil, err
 	}
-	if intent.To.presence() > intent.From.presence() || raise {
+	if raise {
 		if err := v.checkSuspended(p, o.Force); err != nil {
 			return nil, err
 		}

@@ -58,6 +58,9 @@ func (m *Manager) Suspend(ctx context.Context, id, reason string, o MoveOptions)
 	rec := v.recordOf(p)
 	rec.Suspended = reason
 	from := v.status(ctx, p).State
+	if from.presence() < Active { // somebody was faster
+		return Result{UUID: p.UUID, Name: v.nameOf(p), Verb: VerbDeactive, From: from, To: from}, v.store.write(m.root)
+	}
 	o.BestEffort = true // each process that is safe again counts
 	res, err := v.move(ctx, p, pending{Verb: VerbDeactive, From: from, To: Deactived}, o)
 	m.log.Error("patch suspended", "patch", v.nameOf(p), "uuid", p.UUID, "reason", reason, "error", err)

@@ -31,6 +31,9 @@ func Apply(ctx context.Context, p Process, obj *patchobject.Object, opts Options
 // leaves the process with the old patch. If that is not active, it is Apply.
 func Replace(ctx context.Context, p Process, obj *patchobject.Object, old string, opts Options) (Report, error) {
 	return within(ctx, p, opts, func(s *session) error {
+		if old == obj.Info.UUID {
+			return fmt.Errorf("patch %s cannot take its own place: %w", old, ErrAlready)
+		}
 		retired, err := s.region(old)
 		if err != nil && !errors.Is(err, ErrNotApplied) {
 			return err

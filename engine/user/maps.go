@@ -31,9 +31,7 @@ func (m mapping) anonymous() bool        { return m.file.inode == 0 && len(m.nam
 
 // buffers are for what is read of processes. With many of them, one after the
 // other, making these anew would be most of the work.
-var buffers = sync.Pool{New: func() any { return ptrTo(make([]byte, 256<<10)) }}
-
-func ptrTo[T any](v T) *T { return &v }
+var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
 // mapsReader reads one process's maps again and again without allocating.
 type mapsReader struct {

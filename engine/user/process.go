@@ -114,7 +114,7 @@ func Find(ctx context.Context, id object.BuildID) ([]Process, error) {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				p, has, err := maps(pids[i], id, known)
+				p, has, err := runs(pids[i], id, known)
 				if err != nil {
 					return err
 				}
@@ -138,8 +138,8 @@ func Find(ctx context.Context, id object.BuildID) ([]Process, error) {
 	return all, nil
 }
 
-// maps reports whether the process with pid maps an ELF file with that build ID.
-func maps(pid int, id object.BuildID, known *knownFiles) (Process, bool, error) {
+// runs reports whether the process with pid maps an ELF file with that build ID.
+func runs(pid int, id object.BuildID, known *knownFiles) (Process, bool, error) {
 	p, err := Open(pid)
 	if err != nil {
 		return p, false, nil // it has ended

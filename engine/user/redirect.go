@@ -106,7 +106,6 @@ func (w *switcher) plan(on bool) ([]zone, error) {
 		err = w.planOff(w.head, w.head)
 	}
 	if err == nil && w.retired != nil {
-		zones = append(zones, deactivationZones(w.retired, w.opts.Force)...)
 		err = w.planOff(w.retired, w.head, w.retired)
 	}
 	if err != nil {
@@ -120,14 +119,19 @@ func (w *switcher) plan(on bool) ([]zone, error) {
 // planOn plans the jumps of the patch that is activated: over the code that it
 // expects, or over the jump of another patch there.
 func (w *switcher) planOn() ([]zone, error) {
-	zones := activationZones(w.head, w.opts.Force)
+	under := map[*header]bool{} // what runs at present has to come to an end, too
+	if w.retired != nil {
+		under[w.retired] = true
+	}
 	for _, f := range w.head.functions {
 		code, err := w.mem.bytes(f.old.at, int(f.old.size))
 		if err != nil {
 			return nil, fmt.Errorf("code of %q: %w", f.name, err)
 		}
 		w.expected = append(w.expected, edit{at: f.old.at, old: bytes.Clone(code), new: make([]byte, len(code))})
-		met := w.stacked.unpatched(code, f.old.at)
+		for _, h := range w.stacked.unpatched(code, f.old.at) {
+			under[h] = true
+		}
 		if sha256.Sum256(code) != f.digest {
 			return nil, ErrMismatch{PID: w.proc.PID, Function: f.name}
 		}
@@ -137,9 +141,6 @@ func (w *switcher) planOn() ([]zone, error) {
 		if other := w.stacked.straddles(f, w.head); other != nil {
 			return nil, ErrConflict{PID: w.proc.PID, Function: f.name, UUID: other.uuid.String()}
 		}
-		for _, other := range met { // what it runs instead must come to an end, too
-			zones = append(zones, deactivationZones(other, w.opts.Force)...)
-		}
 		now, err := w.mem.bytes(f.jumpAt(), len(f.jump))
 		if err != nil {
 			return nil, err
@@ -148,6 +149,10 @@ func (w *switcher) planOn() ([]zone, error) {
 			return nil, ErrMismatch{PID: w.proc.PID, Function: f.name, Offset: uint64(f.jumpOffset)}
 		}
 		w.change(f, now, f.jump)
+	}
+	zones := activationZones(w.head, w.opts.Force)
+	for h := range under {
+		zones = append(zones, deactivationZones(h, w.opts.Force)...)
 	}
 	return zones, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -150,9 +149,7 @@ func (t *tracer) whoTraces(tid int, cause error) error {
 	if err != nil {
 		return err
 	}
-	_, rest, _ := bytes.Cut(status, []byte("\nTracerPid:\t"))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	tracer, _ := strconv.Atoi(string(line))
+	tracer := int(statusField(status, "TracerPid", 10))
 	if tracer == 0 {
 		return fmt.Errorf("attach to thread %d: %w", tid, cause)
 	}

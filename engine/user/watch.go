@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 	"unsafe"
@@ -263,7 +262,5 @@ func threadGroup(tid int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := bytes.Cut(status, []byte("\nTgid:\t"))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return strconv.Atoi(string(line))
+	return int(statusField(status, "Tgid", 10)), nil
 }

@@ -43,6 +43,7 @@ type Attendant struct {
 	mu     sync.Mutex
 	wanted []state.Wanted
 	places map[user.Process][]user.Place
+	looked int // how many there were when all were looked at
 }
 
 // Attend looks after the active patches of a manager until ctx ends.
@@ -101,6 +102,9 @@ func (a *Attendant) follow(ctx context.Context) error {
 			_, _ = unix.Poll(fds, 200)
 			if ctx.Err() != nil {
 				return nil
+			}
+			if a.outgrown() {
+				a.look(ctx)
 			}
 			if n, err := unix.Read(fd, buf); n > 0 || err == nil || !known {
 				break
@@ -190,8 +194,16 @@ func (a *Attendant) look(ctx context.Context) {
 		}
 	}
 	a.mu.Lock()
-	a.places = places
+	a.places, a.looked = places, len(places)
 	a.mu.Unlock()
+}
+
+// outgrown reports whether many processes have started since all were looked
+// at: most of those that are remembered may have ended.
+func (a *Attendant) outgrown() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.places) > 2*a.looked+1000
 }
 
 // started patches a process that starts or loads a target.

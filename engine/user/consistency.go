@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // zone is code that no thread may be in: addresses in (lo, hi). The first
@@ -61,8 +63,10 @@ func (h *header) nameFor(z zone, a uint64) string {
 	return "code of the patch"
 }
 
-// maxStack bounds how much of one stack is scanned.
-const maxStack = 16 << 20
+const (
+	maxStack   = 16 << 20 // of one stack that is scanned, bytes
+	maxVectors = 1024     // of one call, UIO_MAXIOV
+)
 
 // examiner looks for threads in the zones, in one stop.
 type examiner struct {
@@ -144,11 +148,38 @@ func (x *examiner) scan(th *thread) (hit string, sure bool, err error) {
 			hit = x.returnHit(v)
 		}
 	}
+	live, sure := x.extent(th)
+	if live.size == 0 {
+		return hit, sure, nil
+	}
+	b := th.stack
+	if b == nil {
+		if int(live.size) > len(x.buf) {
+			x.buf = make([]byte, live.size)
+		}
+		b = x.buf[:live.size]
+		if err := x.mem.read(b, live.at); err != nil {
+			return "", false, fmt.Errorf("stack of thread %d: %w", th.tid, err)
+		}
+	}
+	th.stack = nil // it may run again
+	x.live, x.liveAt = b, live.at
+	for ; len(b) >= 8 && hit == ""; b = b[8:] {
+		if v := binary.LittleEndian.Uint64(b); v > x.lo && v <= x.hi {
+			hit = x.returnHit(v)
+		}
+	}
+	return hit, sure, nil
+}
+
+// extent is the part of the thread's stack that is in use, in whole words. sure
+// means that it holds all of the thread's frames.
+func (x *examiner) extent(th *thread) (live span, sure bool) {
 	m := ownStack(x.maps, th)
 	sure = m != nil
 	if m == nil {
 		if m = find(x.maps, th.regs.Rsp); m == nil {
-			return hit, false, nil
+			return span{}, false
 		}
 	}
 	from, to := align(th.regs.Rsp, 8), m.end
@@ -164,21 +195,43 @@ func (x *examiner) scan(th *thread) (hit string, sure bool, err error) {
 	if to-from > maxStack {
 		sure, to = false, from+maxStack
 	}
-	n := int(to-from) &^ 7
-	if n > len(x.buf) {
-		x.buf = make([]byte, n)
+	return span{from, (to - from) &^ 7}, sure
+}
+
+// readAhead reads the stacks of as many threads as fit into the buffer with one
+// system call, and returns how many it has dealt with: one at least. A stack that
+// cannot be read so is left to scan.
+func (x *examiner) readAhead(threads []thread) (n int) {
+	var local []unix.Iovec
+	var remote []unix.RemoteIovec
+	room := x.buf
+	for ; n < len(threads) && len(local) < maxVectors; n++ {
+		th := &threads[n]
+		if th.dead || !th.haveRegs {
+			continue
+		}
+		live, _ := x.extent(th)
+		if live.size > uint64(len(room)) {
+			break
+		}
+		if live.size == 0 {
+			continue
+		}
+		th.stack, room = room[:live.size], room[live.size:]
+		local = append(local, unix.Iovec{Base: &th.stack[0], Len: live.size})
+		remote = append(remote, unix.RemoteIovec{Base: uintptr(live.at), Len: int(live.size)})
 	}
-	b := x.buf[:n]
-	if err := x.mem.read(b, from); err != nil {
-		return "", false, fmt.Errorf("stack of thread %d: %w", th.tid, err)
+	read, err := 0, error(nil)
+	if len(local) > 0 {
+		read, err = unix.ProcessVMReadv(x.proc.PID, local, remote, 0)
 	}
-	x.live, x.liveAt = b, from
-	for ; len(b) >= 8 && hit == ""; b = b[8:] {
-		if v := binary.LittleEndian.Uint64(b); v > x.lo && v <= x.hi {
-			hit = x.returnHit(v)
+	for i := range threads[:n] {
+		th := &threads[i]
+		if read -= len(th.stack); err != nil || read < 0 {
+			th.stack = nil
 		}
 	}
-	return hit, sure, nil
+	return max(n, 1)
 }
 
 func (x *examiner) returnHit(v uint64) string {
@@ -210,7 +263,11 @@ func (x *examiner) unwind(th *thread) (hit string, err error) {
 func (x *examiner) checkAll(t *tracer) error {
 	x.busy = x.busy[:0]
 	var first error
+	ahead := 0
 	for i := range t.threads {
+		if i == ahead && len(x.zones) > 0 {
+			ahead += x.readAhead(t.threads[i:])
+		}
 		th := &t.threads[i]
 		if th.dead || !th.haveRegs {
 			continue

@@ -2,6 +2,7 @@ package user
 
 import (
 	"runtime"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -15,6 +16,7 @@ const (
 	ptracePeekSigInfo = 0x4209
 	ntX86XState       = 0x202
 	peekShared        = 1
+	saNoCldStop       = 1
 )
 
 // Raw system calls: none of these blocks, and a stop must not wait for the Go
@@ -94,6 +96,23 @@ func queued(tid int) bool {
 	}
 	return false
 }
+
+// ignoreStops makes the kernel leave out the SIGCHLD that it would send us for
+// each stop of a thread that we trace: every one of them would wake another of
+// our threads, on the processor that the next one needs in order to stop. What
+// is sent for children that end stays as it is.
+var ignoreStops = sync.OnceFunc(func() {
+	// struct sigaction of the kernel, <asm/signal.h> of x86
+	var action struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&action)), unsafe.Sizeof(action.mask), 0, 0)
+	if errno == 0 && action.flags&saNoCldStop == 0 {
+		action.flags |= saNoCldStop
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action.mask), 0, 0)
+	}
+})
 
 // poll asks for a status change of one thread without blocking; tid 0 means
 // none yet. Waiting for any child would steal the caller's other children.

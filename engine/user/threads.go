@@ -33,6 +33,7 @@ type thread struct {
 	signal        int  // met while it was led out, to be delivered
 	haveRegs      bool
 	regs          unix.PtraceRegs
+	stack         []byte // what is live of it, if it was read ahead
 }
 
 // tracer stops and releases the threads of one process. It lives on one OS
@@ -52,6 +53,7 @@ type tracer struct {
 // or, if a thread of the process is held already, the one that holds it, which
 // must be the caller's.
 func (s *session) trace(f func(t *tracer) (clean bool)) {
+	ignoreStops()
 	t := &tracer{proc: s.proc, tasks: s.tasks, threads: make([]thread, 0, 128), filtered: s.sandboxed}
 	if s.opts.held != 0 {
 		t.threads = append(t.threads, thread{tid: s.opts.held, asked: true, stopped: true, held: true})
@@ -165,6 +167,26 @@ func (t *tracer) interrupt(th *thread) {
 	}
 }
 
+// manyThreads are so many that keeping the processor while they are asked to
+// stop gains more than it costs.
+const manyThreads = 16
+
+func (t *tracer) interruptAll() {
+	ask := func() bool {
+		for i := range t.threads {
+			if th := &t.threads[i]; !th.asked && !th.dead {
+				t.interrupt(th)
+			}
+		}
+		return true
+	}
+	if len(t.threads) < manyThreads {
+		ask()
+		return
+	}
+	undisturbed(ask)
+}
+
 // stopAll stops every thread of the process, whatever threads are born
 // meanwhile.
 func (t *tracer) stopAll() error {
@@ -177,11 +199,7 @@ func (t *tracer) stopAll() error {
 	}
 	limit := now.Add(stopPatience)
 	for {
-		for i := range t.threads {
-			if th := &t.threads[i]; !th.asked && !th.dead {
-				t.interrupt(th)
-			}
-		}
+		t.interruptAll()
 		for round := 0; ; round++ {
 			waiting := t.collect()
 			if waiting == 0 {
@@ -218,6 +236,8 @@ func (t *tracer) collect() (waiting int) {
 		case int(status>>16) == eventStop:
 			th.stopped = true
 			th.suspended = status.StopSignal() != unix.SIGTRAP
+			// While the others are still on their way, this costs no time.
+			th.haveRegs = getRegs(th.tid, &th.regs) == nil
 		default:
 			t.pass(th, status)
 			waiting = th.tid

@@ -183,7 +183,7 @@ func (f *follower) protects(id object.BuildID, at, size uint64) (bool, error) {
 	if m == nil {
 		return false, nil
 	}
-	for _, img := range images(f.mem, maps) {
+	for _, img := range f.maps.imagesIn(f.mem) {
 		relro, ok := img.segment(elf.PT_GNU_RELRO)
 		if !ok || img.buildID != id || at < img.lo || at >= img.hi {
 			continue
@@ -219,11 +219,10 @@ func isLoader(name string) bool {
 // isStatic reports whether the kernel starts the program without a dynamic
 // linker.
 func (f *follower) isStatic(id object.BuildID) (bool, error) {
-	maps, err := f.maps.read()
-	if err != nil {
+	if _, err := f.maps.read(); err != nil {
 		return false, err
 	}
-	img, err := locate(f.mem, maps, id)
+	img, err := locate(f.maps.imagesIn(f.mem), id)
 	if err != nil {
 		return false, err
 	}

@@ -10,7 +10,10 @@ import (
 	"github.com/openeuler/syscare/engine/object"
 )
 
-const maxSegments = 128
+const (
+	maxSegments   = 128
+	programHeader = 56 // bytes of a program header, gABI
+)
 
 // image is one ELF file as a process maps it.
 type image struct {
@@ -30,20 +33,26 @@ func readHeaders(r io.ReaderAt, base uint64) (entry uint64, segments []elf.Prog6
 	if _, err := r.ReadAt(raw[:], int64(base)); err != nil {
 		return 0, nil, err
 	}
-	var h elf.Header64
-	if err := binary.Read(bytes.NewReader(raw[:]), binary.LittleEndian, &h); err != nil {
-		return 0, nil, err
-	}
-	if !bytes.HasPrefix(raw[:], []byte(elf.ELFMAG)) || h.Ident[elf.EI_CLASS] != byte(elf.ELFCLASS64) ||
-		h.Ident[elf.EI_DATA] != byte(elf.ELFDATA2LSB) || h.Phentsize != 56 || h.Phnum > maxSegments || h.Phoff > 1<<30 {
+	le := binary.LittleEndian
+	entry, tableAt := le.Uint64(raw[24:]), le.Uint64(raw[32:])
+	size, count := le.Uint16(raw[54:]), le.Uint16(raw[56:])
+	if !bytes.HasPrefix(raw[:], []byte(elf.ELFMAG)) || raw[elf.EI_CLASS] != byte(elf.ELFCLASS64) ||
+		raw[elf.EI_DATA] != byte(elf.ELFDATA2LSB) || size != programHeader || count > maxSegments || tableAt > 1<<30 {
 		return 0, nil, object.ErrNotELF
 	}
-	table := make([]byte, 56*int(h.Phnum))
-	if _, err := r.ReadAt(table, int64(base+h.Phoff)); err != nil {
+	table := make([]byte, programHeader*int(count))
+	if _, err := r.ReadAt(table, int64(base+tableAt)); err != nil {
 		return 0, nil, err
 	}
-	segments = make([]elf.Prog64, h.Phnum)
-	return h.Entry, segments, binary.Read(bytes.NewReader(table), binary.LittleEndian, segments)
+	segments = make([]elf.Prog64, count)
+	for i := range segments {
+		b := table[programHeader*i:]
+		segments[i] = elf.Prog64{
+			Type: le.Uint32(b), Flags: le.Uint32(b[4:]), Off: le.Uint64(b[8:]), Vaddr: le.Uint64(b[16:]),
+			Paddr: le.Uint64(b[24:]), Filesz: le.Uint64(b[32:]), Memsz: le.Uint64(b[40:]), Align: le.Uint64(b[48:]),
+		}
+	}
+	return entry, segments, nil
 }
 
 // readImage reads the image whose first mapping is maps[i]; not every mapping
@@ -100,8 +109,9 @@ func images(mem memory, maps []mapping) []image {
 	return all
 }
 
-func locate(mem memory, maps []mapping, id object.BuildID) (image, error) {
-	for _, img := range images(mem, maps) {
+// locate finds the image with that build ID.
+func locate(all []image, id object.BuildID) (image, error) {
+	for _, img := range all {
 		if img.buildID == id {
 			return img, nil
 		}

@@ -48,7 +48,7 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 	}
 	there := pick(all, id)
 	if there != nil && there.state != Removed {
-		left, err := s.left(there, obj, maps, all)
+		left, err := s.left(there, obj, all)
 		if err == nil && left {
 			err = there.setState(s.mem, Removed)
 		}
@@ -76,8 +76,8 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 
 // left reports whether a region was left behind by a library that has been
 // unloaded, or has come back elsewhere.
-func (s *session) left(h *header, obj *patchobject.Object, maps []mapping, all []*header) (bool, error) {
-	target, err := locate(s.mem, maps, obj.Info.TargetID)
+func (s *session) left(h *header, obj *patchobject.Object, all []*header) (bool, error) {
+	target, err := locate(s.maps.imagesIn(s.mem), obj.Info.TargetID)
 	if err != nil {
 		return false, nil // prepare tells
 	}
@@ -99,10 +99,10 @@ func (l *loader) prepare(maps []mapping, all []*header) (err error) {
 	if l.arch, err = isa.ForMachine(elf.EM_X86_64); err != nil {
 		return err
 	}
-	if l.target, err = locate(l.mem, maps, l.obj.Info.TargetID); err != nil {
+	modules := l.maps.imagesIn(l.mem)
+	if l.target, err = locate(modules, l.obj.Info.TargetID); err != nil {
 		return err
 	}
-	modules := images(l.mem, maps)
 	if err := l.checkCoroutines(modules); err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (l *loader) reuse(ctx context.Context, there *header) (*header, func() erro
 func (l *loader) fresh(ctx context.Context) (*header, func() error, error) {
 	low := minAddress()
 	for range maxPicks {
-		maps, err := l.maps.read()
+		maps, err := l.maps.known()
 		if err != nil {
 			return nil, nil, err
 		}

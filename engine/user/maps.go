@@ -33,16 +33,20 @@ func (m mapping) anonymous() bool        { return m.file.inode == 0 && len(m.nam
 // other, making these anew would be most of the work.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
-// mapsReader reads one process's maps again and again without allocating.
+// mapsReader reads one process's maps again and again, without allocating, and
+// without doing again what a map that did not change would give again.
 type mapsReader struct {
-	fd   int
-	buf  []byte
-	maps []mapping
+	fd        int
+	buf, last []byte // read at present, and what maps was parsed from
+	maps      []mapping
+	images    []image // in maps; nil if not read yet
 }
 
+// read reads the map as it is now. What earlier calls returned is not valid any
+// more.
 func (r *mapsReader) read() ([]mapping, error) {
 	if r.buf == nil {
-		r.buf = *buffers.Get().(*[]byte)
+		r.buf, r.last = *buffers.Get().(*[]byte), (*buffers.Get().(*[]byte))[:0]
 	}
 	n := 0
 	for {
@@ -64,16 +68,43 @@ func (r *mapsReader) read() ([]mapping, error) {
 		}
 		n += got
 	}
+	if len(r.maps) > 0 && bytes.Equal(r.buf[:n], r.last) {
+		return r.maps, nil
+	}
+	r.buf, r.last = r.last[:cap(r.last)], r.buf[:n]
+	r.images = nil
 	var err error
-	r.maps, err = parseMaps(r.buf[:n], r.maps[:0])
+	r.maps, err = parseMaps(r.last, r.maps[:0])
 	return r.maps, err
+}
+
+// known is the map as it was when it was read last. It serves what is checked
+// again while the process stands.
+func (r *mapsReader) known() ([]mapping, error) {
+	if len(r.maps) > 0 {
+		return r.maps, nil
+	}
+	return r.read()
+}
+
+// changed says that the map is another now.
+func (r *mapsReader) changed() { r.maps = r.maps[:0] }
+
+// imagesIn returns the ELF files in the map as it was read last.
+func (r *mapsReader) imagesIn(mem memory) []image {
+	if r.images == nil {
+		r.images = images(mem, r.maps)
+	}
+	return r.images
 }
 
 // close ends the use of all that was read.
 func (r *mapsReader) close() {
 	memory{fd: r.fd}.close()
-	if buf := r.buf; buf != nil {
-		buffers.Put(&buf)
+	if r.buf != nil {
+		for _, b := range [][]byte{r.buf, r.last[:cap(r.last)]} {
+			buffers.Put(&b)
+		}
 	}
 	*r = mapsReader{fd: -1}
 }

@@ -238,7 +238,7 @@ func (p Process) File(id object.BuildID) (string, error) {
 	}
 	mem := memory{fd: fd}
 	defer mem.close()
-	img, err := locate(mem, maps, id)
+	img, err := locate(images(mem, maps), id)
 	if err != nil {
 		return "", err
 	}

@@ -70,7 +70,7 @@ func (s *session) replace(ctx context.Context, h, retired *header, on bool) erro
 			if mapsErr != nil {
 				return mapsErr
 			}
-			w.examiner.unwinder = newUnwinder(s.proc, s.mem, maps, images(s.mem, maps), h)
+			w.examiner.unwinder = newUnwinder(s.proc, s.mem, maps, s.maps.imagesIn(s.mem), h)
 			err = w.attempt()
 		}
 		return err

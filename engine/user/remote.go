@@ -92,11 +92,10 @@ func readEntry(p Process) (entryPoint, error) {
 // cave is another place for the stub, where no code runs: what is left of the
 // page in which the program's code ends. errUnfit if that is too little.
 func (s *session) cave() (entryPoint, error) {
-	maps, err := s.maps.read()
-	if err != nil {
+	if _, err := s.maps.read(); err != nil {
 		return entryPoint{}, err
 	}
-	for _, img := range images(s.mem, maps) {
+	for _, img := range s.maps.imagesIn(s.mem) {
 		if s.entry.at < img.lo || s.entry.at >= img.hi {
 			continue
 		}
@@ -107,6 +106,7 @@ func (s *session) cave() (entryPoint, error) {
 				continue
 			}
 			e := entryPoint{at: align(end, 16)}
+			var err error
 			e.original, err = s.mem.bytes(e.at, len(stub))
 			return e, err
 		}
@@ -160,6 +160,7 @@ func (s *session) borrow(f func(r *remote) error) error {
 	if err := s.started(); err != nil && s.opts.held == 0 {
 		return err
 	}
+	defer s.maps.changed()
 	var err error
 	s.trace(func(t *tracer) bool {
 		if len(t.threads) > 0 {

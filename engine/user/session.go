@@ -220,9 +220,9 @@ func (s *session) watched(regions ...span) error {
 	return s.ticket.begin(regions)
 }
 
-// regions reads the maps and the regions in the process.
+// regions returns the map and the regions in the process.
 func (s *session) regions() ([]mapping, []*header, error) {
-	maps, err := s.maps.read()
+	maps, err := s.maps.known()
 	if err != nil {
 		return nil, nil, err
 	}

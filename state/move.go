@@ -229,6 +229,9 @@ func (v *view) complete(p *Installed, done pending, who string) {
 	if done.To.presence() == Active && (done.From.presence() < Active || rec.Order == 0) {
 		rec.Order = v.store.nextOrder()
 	}
+	if done.raises() {
+		rec.Suspended = ""
+	}
 	rec.State, rec.BootID, rec.When, rec.Who, rec.Pending = done.To, v.m.boot, time.Now().UTC(), who, nil
 	if done.To == NotApplied && p.Dir == "" {
 		delete(v.store.Patches, p.UUID)

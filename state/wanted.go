@@ -74,8 +74,7 @@ func (v *view) checkSuspended(p *Installed, force bool) error {
 		return nil
 	}
 	if force {
-		rec.Suspended = ""
-		return nil
+		return nil // complete ends the suspension
 	}
 	return fmt.Errorf("%s: %w: %s; --force switches it on nevertheless", v.nameOf(p), ErrSuspended, rec.Suspended)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,6 +105,8 @@ func (m *machine) service() *service {
 // looksAfter waits until the service has taken notice.
 func (s *service) looksAfter(files string) {
 	s.t.Helper()
+	late := time.AfterFunc(time.Minute, s.kill)
+	defer late.Stop()
 	for s.lines.Scan() {
 		if s.lines.Text() == "looking after "+files+" files" {
 			return
@@ -179,9 +182,19 @@ func TestProgramsStartPatched(t *testing.T) {
 	require.NoError(t, meanwhile.Wait())
 }
 
-// A crash in the code of a patch that has just become active switches it off
-// everywhere, and it stays off unless forced.
+// A crash in the code of a patch that has just become active, or in what that
+// called, switches it off everywhere, and it stays off unless forced.
 func TestCrashInAPatchSuspendsIt(t *testing.T) {
+	for _, row := range []struct{ name, how, record string }{
+		{"fault", "c", `died by SIGSEGV in its function "greets"`},
+		{"abort", "x", `died by SIGABRT in what was called by its code`},
+		{"fault in a library", "m", `died by SIGSEGV in what was called by its function "greets"`},
+	} {
+		t.Run(row.name, func(t *testing.T) { crashSuspends(t, row.how, row.record) })
+	}
+}
+
+func crashSuspends(t *testing.T, how, record string) {
 	m := newMachine(t, "greets.c")
 	m.patch("HP001", "-DPATCHED")
 	s := m.service()
@@ -211,7 +224,7 @@ func TestCrashInAPatchSuspendsIt(t *testing.T) {
 
 	victim, in, lines := start()
 	require.Equal(t, "fixed", lines.Text())
-	_, err := io.WriteString(in, "crash\n")
+	_, err := io.WriteString(in, how+"\n")
 	require.NoError(t, err)
 	require.Error(t, victim.Wait())
 	s.looksAfter("0")
@@ -224,7 +237,7 @@ func TestCrashInAPatchSuspendsIt(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(m.must("status", "--json", "HP001")), &status))
 	require.Equal(t, "DEACTIVED", status[0].State)
-	require.Contains(t, strings.Join(status[0].Notes, "\n"), `crashed in its function "greets"`)
+	require.Contains(t, strings.Join(status[0].Notes, "\n"), record)
 	again := syscare(t, "--root", m.root, "active", "HP001")
 	require.Equal(t, 5, again.code)
 	require.Contains(t, again.stderr, "--force switches it on nevertheless")

@@ -40,15 +40,16 @@ var AMD64 = &Arch{
 	JumpReach: math.MaxInt32,
 	StubSize:  6,
 	// mov %rax, %rbx; mov $15, %eax; syscall
-	Return:      []byte{0x48, 0x89, 0xc3, 0xb8, 15, 0, 0, 0, 0x0f, 0x05},
-	FinderSize:  60,
-	entryOffset: amd64EntryOffset,
-	jump:        amd64Jump,
-	stub:        amd64Stub,
-	finder:      amd64Finder,
-	isBranch:    amd64IsBranch,
-	length:      amd64Length,
-	padding:     amd64Padding,
+	Return:           []byte{0x48, 0x89, 0xc3, 0xb8, 15, 0, 0, 0, 0x0f, 0x05},
+	SampledRegisters: 1<<7 | 1<<8,
+	FinderSize:       60,
+	entryOffset:      amd64EntryOffset,
+	jump:             amd64Jump,
+	stub:             amd64Stub,
+	finder:           amd64Finder,
+	isBranch:         amd64IsBranch,
+	length:           amd64Length,
+	padding:          amd64Padding,
 }
 
 var endbr64 = [4]byte{0xf3, 0x0f, 0x1e, 0xfa}

@@ -60,6 +60,9 @@ type Arch struct {
 	// register that calls preserve and makes the system call rt_sigreturn, whose
 	// instruction ends at the end of the code.
 	Return []byte
+	// SampledRegisters are stack pointer and program counter, in this order, as
+	// perf_event_open(2) numbers registers: arch/*/include/uapi/asm/perf_regs.h.
+	SampledRegisters uint64
 	// FinderSize is the length in bytes of the code made by Finder.
 	FinderSize int
 

@@ -2,105 +2,152 @@ package user
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Crash is a process that the kernel ended for a fault, as its log says.
+// Crash is a process that ends by a signal which means a fault of its own:
+// SIGSEGV, SIGILL, SIGBUS, SIGABRT and their like.
 type Crash struct {
 	PID     int
-	Address uint64 // of the instruction
-	Text    string // the kernel's words
+	Signal  unix.Signal
+	Address uint64 // of the instruction; that of abort is in the C library
+	// Stack is what was on the stack of the thread, from its top on, of a size
+	// that holds many calls.
+	Stack []uint64
 }
 
-// The kernel's words for a fault that no handler takes (debug.exception-trace),
-// arch/x86/mm/fault.c and arch/x86/kernel/traps.c:
+// errSample says that the kernel's record of a crash is not understood.
+var errSample = errors.New("not a valid sample")
+
+// The layout of a sample, perf_event_open(2), with what WatchCrashes asks for:
 //
-//	name[12]: segfault at 0 ip 000055d0 sp 00007ffc error 4 in name[...]
-//	traps: name[12] trap invalid opcode ip:55d0 sp:7ffc error:0 in name[...]
-var crashText = regexp.MustCompile(`\[(\d+)\]:? .*\bip[ :]([0-9a-f]{1,16}) sp[ :]`)
+//	u32 process, u32 thread
+//	u32 bytes of the tracepoint's record, which begins with
+//	    8 bytes common to all, s32 signal
+//	u64 kind of the registers that follow: 2 for those of a 64-bit program
+//	u64 stack pointer, u64 program counter; not with kind 0
+//	u64 bytes reserved for the stack, these bytes
+//	u64 how many of them were filled; not if none were reserved
+const (
+	registersOf64Bit = 2
+	signalOffset     = 8
+)
 
-func parseCrash(line string) (c Crash, ok bool) {
-	_, text, found := strings.Cut(line, ";")
-	if !found {
-		return Crash{}, false
-	}
-	text, _, _ = strings.Cut(text, "\n")
-	m := crashText.FindStringSubmatch(text)
-	if m == nil {
-		return Crash{}, false
-	}
-	var err1, err2 error
-	c.Text = text
-	c.PID, err1 = strconv.Atoi(m[1])
-	c.Address, err2 = strconv.ParseUint(m[2], 16, 64)
-	return c, err1 == nil && err2 == nil
-}
-
-// WatchCrashes calls crashed for each process that the kernel ends for a fault
-// from now on, until ctx ends.
-func WatchCrashes(ctx context.Context, crashed func(Crash)) error {
-	log, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return fmt.Errorf("watch for crashes: %w", err)
-	}
-	defer log.Close()
-	if _, err := log.Seek(0, io.SeekEnd); err != nil {
-		return fmt.Errorf("watch for crashes: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = log.Close() })
-	defer stop()
-	line := make([]byte, 16<<10)
-	for {
-		n, err := log.Read(line)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.EPIPE): // messages were overwritten: read on
-			continue
-		case err != nil:
-			return fmt.Errorf("watch for crashes: %w", err)
+func parseSample(b []byte) (Crash, error) {
+	le := binary.LittleEndian
+	take := func(n uint64) []byte {
+		if n > uint64(len(b)) {
+			b = nil
+			return make([]byte, 8)
 		}
-		if c, ok := parseCrash(string(line[:n])); ok {
-			crashed(c)
-		}
+		var part []byte
+		part, b = b[:n:n], b[n:]
+		return part
 	}
+	head := take(12)
+	if len(head) < 12 {
+		return Crash{}, errSample
+	}
+	c := Crash{PID: int(int32(le.Uint32(head)))}
+	raw := take(uint64(le.Uint32(head[8:])))
+	if len(raw) < signalOffset+4 {
+		return Crash{}, errSample
+	}
+	c.Signal = unix.Signal(int32(le.Uint32(raw[signalOffset:])))
+	if le.Uint64(take(8)) != registersOf64Bit || len(b) < 24 {
+		return Crash{}, errSample
+	}
+	take(8)
+	c.Address = le.Uint64(take(8))
+	reserved := le.Uint64(take(8))
+	if reserved == 0 {
+		return c, nil
+	}
+	stack := take(reserved)
+	if len(b) < 8 {
+		return Crash{}, errSample
+	}
+	for n := min(le.Uint64(b), uint64(len(stack))); n >= 8; n -= 8 {
+		c.Stack = append(c.Stack, le.Uint64(stack))
+		stack = stack[8:]
+	}
+	return c, nil
 }
 
 // A Place is code of a patch in a process.
 type Place struct {
 	UUID       string
-	Start, End uint64
-	Functions  []AppliedFunction
+	Start, End uint64 // of the code
+	functions  []function
 }
 
 // Function names the function at an address, "" if none is known.
 func (p Place) Function(address uint64) string {
-	name, best := "", uint64(0)
-	for _, f := range p.Functions {
-		if f.New <= address && f.New > best {
-			name, best = f.Name, f.New
+	for _, f := range p.functions {
+		if f.new.size > 0 && address >= f.new.at && address <= f.new.end() {
+			return f.name
 		}
 	}
-	return name
+	return ""
+}
+
+func (p Place) has(address uint64) bool { return address >= p.Start && address < p.End }
+
+// Direct returns the address in the place at which the crash happened, 0 if it
+// happened elsewhere.
+func (p Place) Direct(c Crash) uint64 {
+	if p.has(c.Address) {
+		return c.Address
+	}
+	return 0
+}
+
+// Called returns the address in the place that the thread would have returned
+// to: what crashed was called from there. 0 if there is none. It can be left
+// from an earlier call, too.
+func (p Place) Called(c Crash) uint64 {
+	for _, word := range c.Stack {
+		if p.has(word - 1) {
+			return word - 1
+		}
+	}
+	return 0
 }
 
 // Places lists where the process has the code of patches.
 func Places(ctx context.Context, p Process) ([]Place, error) {
-	applied, err := p.applied(ctx)
-	if err != nil {
-		return nil, p.explain(err)
-	}
 	var places []Place
-	for _, a := range applied {
-		places = append(places, Place{a.UUID, a.Region, a.Region + a.Bytes, a.Functions})
+	err := p.look(ctx, func(_ memory, all []*header) error {
+		for _, h := range all {
+			places = append(places, Place{h.uuid.String(), h.code.at, h.code.end(), h.functions})
+		}
+		return nil
+	})
+	return places, p.explain(err)
+}
+
+// look reads the regions in a process and calls f with them.
+func (p Process) look(ctx context.Context, f func(memory, []*header) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return places, nil
+	maps := mapsReader{fd: -1}
+	mem := memory{fd: -1}
+	defer func() { maps.close(); mem.close() }()
+	var err error
+	if maps.fd, err = unix.Open(p.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open memory map of process %d: %w", p.PID, err)
+	}
+	if mem.fd, err = unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open memory of process %d: %w", p.PID, err)
+	}
+	known, err := maps.read()
+	if err != nil {
+		return err
+	}
+	return f(mem, regionsIn(mem, known))
 }

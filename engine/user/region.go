@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -158,26 +157,16 @@ func Applied(ctx context.Context, pid int) ([]AppliedPatch, error) {
 	return list, p.explain(err)
 }
 
-func (p Process) applied(ctx context.Context) ([]AppliedPatch, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(p.path("maps"))
-	if err != nil {
-		return nil, err
-	}
-	maps, err := parseMaps(data, nil)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	mem := memory{fd: fd}
-	defer mem.close()
+func (p Process) applied(ctx context.Context) (list []AppliedPatch, err error) {
+	err = p.look(ctx, func(mem memory, all []*header) error {
+		list, err = appliedIn(mem, layersOf(all))
+		return err
+	})
+	return list, err
+}
+
+func appliedIn(mem memory, stacked layers) ([]AppliedPatch, error) {
 	var list []AppliedPatch
-	stacked := layersOf(regionsIn(mem, maps))
 	for _, h := range stacked {
 		in, err := h.redirected(mem)
 		if err != nil {

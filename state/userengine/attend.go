@@ -1,11 +1,14 @@
 package userengine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -43,13 +46,14 @@ type Attendant struct {
 	mu     sync.Mutex
 	wanted []state.Wanted
 	places map[user.Process][]user.Place
-	looked int // how many there were when all were looked at
+	since  map[user.Process][]user.Place // of processes that started since the last look at all began
+	looked int                           // how many there were when all were looked at
 }
 
 // Attend looks after the active patches of a manager until ctx ends.
 func Attend(ctx context.Context, m *state.Manager, o AttendOptions) error {
 	o.Root, o.Probation = cmp.Or(o.Root, "/"), cmp.Or(o.Probation, DefaultProbation)
-	a := &Attendant{AttendOptions: o, manager: m, places: map[user.Process][]user.Place{}}
+	a := &Attendant{AttendOptions: o, manager: m, places: map[user.Process][]user.Place{}, since: map[user.Process][]user.Place{}}
 	var err error
 	if a.watcher, err = user.NewWatcher(o.Logger, a.started); err != nil {
 		return err
@@ -175,6 +179,7 @@ func (a *Attendant) paths(ctx context.Context, w state.Wanted) []string {
 func (a *Attendant) look(ctx context.Context) {
 	a.mu.Lock()
 	wanted := a.wanted
+	a.since = map[user.Process][]user.Place{}
 	a.mu.Unlock()
 	places := map[user.Process][]user.Place{}
 	done := map[object.BuildID]bool{}
@@ -194,6 +199,7 @@ func (a *Attendant) look(ctx context.Context) {
 		}
 	}
 	a.mu.Lock()
+	maps.Copy(places, a.since)
 	a.places, a.looked = places, len(places)
 	a.mu.Unlock()
 }
@@ -229,25 +235,18 @@ func (a *Attendant) started(ctx context.Context, s user.Start) {
 		return
 	}
 	a.mu.Lock()
-	a.places[s.Process] = there
+	a.places[s.Process], a.since[s.Process] = there, there
 	a.mu.Unlock()
 }
 
-// crashed suspends the patch in whose code a process has died. A child that was
-// forked has the code at its parent's addresses.
+// crashed suspends the patch in whose code, or in what it called, a process has
+// died.
 func (a *Attendant) crashed(ctx context.Context, c user.Crash) {
 	a.mu.Lock()
-	var blamed *user.Place
-	for p, places := range a.places {
-		for _, place := range places {
-			if c.Address >= place.Start && c.Address < place.End && (blamed == nil || p.PID == c.PID) {
-				blamed = &place
-			}
-		}
-	}
+	blamed, at := a.blame(c)
 	var wanted *state.Wanted
 	for _, w := range a.wanted {
-		if blamed != nil && w.Entity.UUID == blamed.UUID {
+		if w.Entity.UUID == blamed.UUID {
 			wanted = &w
 		}
 	}
@@ -255,10 +254,66 @@ func (a *Attendant) crashed(ctx context.Context, c user.Crash) {
 	if wanted == nil {
 		return
 	}
+	code := "its code" // of parts of functions that the compiler moved aside no name is known
+	if name := blamed.Function(at); name != "" {
+		code = fmt.Sprintf("its function %q", name)
+	}
 	if age := time.Since(wanted.Since); age > a.Probation {
-		a.Logger.Error("a process has crashed in the code of a patch", "patch", wanted.Patch, "pid", c.PID, "active_for", age, "kernel", c.Text)
+		a.Logger.Error("a process has crashed in the code of a patch", "patch", wanted.Patch, "pid", c.PID, "signal", c.Signal, "where", code, "active_for", age)
 		return
 	}
-	reason := fmt.Sprintf("process %d crashed in its function %q on %s", c.PID, blamed.Function(c.Address), time.Now().Format(time.RFC3339))
+	where := "in"
+	if blamed.Direct(c) == 0 {
+		where = "in what was called by"
+	}
+	reason := fmt.Sprintf("process %d died by %s %s %s on %s", c.PID, unix.SignalName(c.Signal), where, code, time.Now().Format(time.RFC3339))
 	_, _ = a.manager.Suspend(ctx, wanted.UUID, reason, state.MoveOptions{Who: "syscared"}) // logs what came of it
+}
+
+// blame finds the code of a patch in which the process has crashed, or that had
+// called what crashed, and the address there. A child that was forked has the
+// code where its parent has it; for processes of which nothing is known, only
+// the crash itself counts.
+func (a *Attendant) blame(c user.Crash) (user.Place, uint64) {
+	var own []user.Place
+	known := false
+	for pid := c.PID; pid > 1 && !known; pid = parent(pid) {
+		for p, places := range a.places {
+			if p.PID == pid {
+				own, known = places, true
+			}
+		}
+	}
+	for _, look := range []func(user.Place) uint64{
+		func(p user.Place) uint64 { return p.Direct(c) },
+		func(p user.Place) uint64 { return p.Called(c) },
+	} {
+		for _, place := range own {
+			if at := look(place); at != 0 {
+				return place, at
+			}
+		}
+	}
+	for _, places := range a.places {
+		for _, place := range places {
+			if at := place.Direct(c); at != 0 && !known {
+				return place, at
+			}
+		}
+	}
+	return user.Place{}, 0
+}
+
+// parent is the process that has started another one, which may be dead by now;
+// 0 if there is none.
+func parent(pid int) int {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(data[bytes.LastIndexByte(data, ')')+1:], []byte(" "))
+	var kind string
+	parent := 0
+	_, _ = fmt.Sscan(string(rest), &kind, &parent)
+	return parent
 }

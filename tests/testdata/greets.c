@@ -1,17 +1,27 @@
 /* A program that says in its first line whether it runs fixed code. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 volatile int zero;
 
-__attribute__((noipa)) int greets(int crash)
+__attribute__((noipa)) int greets(int how)
 {
 #ifdef PATCHED
-	if (crash)
+	if (how == 'c')
 		return *(volatile int *)8 + zero;
+	if (how == 'x')
+		abort();
+	if (how == 'm')
+		memmove((char *)8 + zero, stdin, 8 + zero);
 	return 2 + zero;
 #else
-	return 1 + zero + 0 * crash;
+	if (how == 'X')
+		abort();
+	if (how == 'M')
+		memmove((char *)8 + zero, stdin, 8 + zero);
+	return 1 + zero;
 #endif
 }
 
@@ -22,7 +32,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && argv[1][0] == 'c') {
 		char line[100];
 		while (fgets(line, sizeof line, stdin))
-			printf("%s\n", greets(line[0] == 'c') == 2 ? "fixed" : "flawed");
+			printf("%s\n", greets(line[0]) == 2 ? "fixed" : "flawed");
 	}
 	return 0;
 }

@@ -6,11 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Each kind of program that has broken some live patcher takes its patch and
@@ -167,4 +170,98 @@ func TestLibraryThatComesBack(t *testing.T) {
 	_, err = Remove(ctx, p, obj.Info.UUID, Options{})
 	require.NoError(t, err)
 	require.Equal(t, "11", ask("ask"))
+}
+
+// A program that has changed its user and may not be looked at by it is patched
+// like any other.
+func TestSetUserIDProgram(t *testing.T) {
+	needRoot(t)
+	f := pie
+	f.compile = append(slices.Clone(pie.compile), "-DPLAIN")
+	built := f.program(t, "classes.c")
+	obj := pie.patch(t, built, "compute.c", "compute")
+	dir, err := os.MkdirTemp("/var/tmp", "syscare-test")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	program := filepath.Join(dir, "program")
+	code, err := os.ReadFile(built)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(program, code, 0o755))
+	require.NoError(t, os.Chown(program, 1234, 1234))
+	require.NoError(t, os.Chmod(program, 0o755|os.ModeSetuid|os.ModeSetgid))
+	cmd := exec.Command(program)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	r := startCommand(t, cmd)
+	status, err := os.ReadFile(r.path("status"))
+	require.NoError(t, err)
+	require.Contains(t, string(status), "Uid:\t65534\t1234\t1234\t1234")
+	for range 20 {
+		_, err := Apply(context.Background(), r.Process, obj, Options{})
+		require.NoError(t, err)
+		r.eventually("last", 1000)
+		_, err = Remove(context.Background(), r.Process, obj.Info.UUID, Options{})
+		require.NoError(t, err)
+		r.eventually("last", 1)
+	}
+	r.runsOn()
+}
+
+// A program that may have no more memory is told so, and stays what it is.
+func TestMemoryLimits(t *testing.T) {
+	f := pie
+	f.compile = append(slices.Clone(pie.compile), "-DPLAIN")
+	program := f.program(t, "classes.c")
+	obj := pie.patch(t, program, "compute.c", "compute")
+	ctx := context.Background()
+	t.Run("of its address space", func(t *testing.T) {
+		r := start(t, program)
+		text := r.text()
+		var before unix.Rlimit
+		require.NoError(t, unix.Prlimit(r.PID, unix.RLIMIT_AS, &unix.Rlimit{Cur: 4096, Max: unix.RLIM_INFINITY}, &before))
+		_, err := Apply(ctx, r.Process, obj, Options{})
+		require.ErrorIs(t, err, unix.ENOMEM)
+		r.runsOn()
+		r.pristine(text)
+		require.NoError(t, unix.Prlimit(r.PID, unix.RLIMIT_AS, &before, nil))
+		_, err = Apply(ctx, r.Process, obj, Options{})
+		require.NoError(t, err)
+		r.eventually("last", 1000)
+		r.runsOn()
+	})
+	t.Run("of its control group", func(t *testing.T) {
+		needRoot(t)
+		parent, limit := "/sys/fs/cgroup", "memory.max"
+		if _, err := os.Stat(parent + "/memory"); err == nil {
+			parent, limit = parent+"/memory", "memory.limit_in_bytes"
+		}
+		group, err := os.MkdirTemp(parent, "syscare-test")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = os.Remove(group) })
+		put := func(name, text string) {
+			require.NoError(t, os.WriteFile(filepath.Join(group, name), []byte(text), 0o600))
+		}
+		if _, err := os.Stat(filepath.Join(group, limit)); err != nil {
+			if os.Getenv("CI") == "" {
+				t.Skip("control groups do not limit memory here")
+			}
+			require.NoError(t, err)
+		}
+		r := start(t, program)
+		t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = r.cmd.Wait() })
+		text := r.text()
+		put("cgroup.procs", strconv.Itoa(r.PID))
+		put(limit, "65536")
+		_, err = Apply(ctx, r.Process, obj, Options{})
+		var noMemory ErrNoMemory
+		require.ErrorAs(t, err, &noMemory)
+		require.Equal(t, "/"+filepath.Base(group), noMemory.Group)
+		r.runsOn()
+		r.pristine(text)
+		put(limit, "67108864")
+		_, err = Apply(ctx, r.Process, obj, Options{})
+		require.NoError(t, err)
+		r.eventually("last", 1000)
+		r.runsOn()
+	})
 }

@@ -105,3 +105,15 @@ type ErrNoRoom struct {
 func (e ErrNoRoom) Error() string {
 	return fmt.Sprintf("process %d: no room for %d bytes within reach of %s", e.PID, e.Bytes, e.Target)
 }
+
+// ErrNoMemory says that a limit of the process's control groups leaves too
+// little memory for the patch.
+type ErrNoMemory struct {
+	PID         int
+	Bytes, Room uint64
+	Group       string
+}
+
+func (e ErrNoMemory) Error() string {
+	return fmt.Sprintf("process %d: the patch needs %d bytes of memory, and control group %s has only %d left; raise its limit and try again", e.PID, e.Bytes, e.Group, e.Room)
+}

@@ -207,15 +207,20 @@ type running struct {
 
 func start(t testing.TB, program string, args ...string) *running {
 	t.Helper()
+	return startCommand(t, exec.Command(program, args...))
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd) *running {
+	t.Helper()
 	needRoot(t)
-	r := &running{t: t, cmd: exec.Command(program, args...)}
+	r := &running{t: t, cmd: cmd}
 	var err error
 	require.NoError(t, r.cmd.Start())
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
 		_ = r.cmd.Wait()
 	})
-	r.file, err = object.Open(program)
+	r.file, err = object.Open(cmd.Path)
 	require.NoError(t, err)
 	t.Cleanup(func() { r.file.Close() })
 	r.Process, err = Open(r.cmd.Process.Pid)

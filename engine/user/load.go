@@ -247,6 +247,9 @@ func (l *loader) reuse(ctx context.Context, there *header) (*header, func() erro
 
 // fresh maps new regions.
 func (l *loader) fresh(ctx context.Context) (*header, func() error, error) {
+	if err := l.checkMemory(); err != nil {
+		return nil, nil, err
+	}
 	low := minAddress()
 	for range maxPicks {
 		maps, err := l.maps.known()

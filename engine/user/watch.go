@@ -189,16 +189,17 @@ func (w *Watcher) events(ctx context.Context, b []byte) {
 			_ = unix.Close(int(e.Fd))
 			continue
 		}
-		done := w.dog.begin()
+		done, guarded := w.dog.begin()
 		w.work.Go(func() {
 			defer done()
-			w.handle(ctx, int(e.Fd), int(e.Pid))
+			w.handle(ctx, int(e.Fd), int(e.Pid), guarded)
 		})
 	}
 }
 
 // handle answers one event: in the end, or when the thread has been attached to.
-func (w *Watcher) handle(ctx context.Context, fd, tid int) {
+// Without a watchdog that is at once.
+func (w *Watcher) handle(ctx context.Context, fd, tid int, guarded bool) {
 	var once sync.Once
 	allow := func() {
 		once.Do(func() {
@@ -219,6 +220,11 @@ func (w *Watcher) handle(ctx context.Context, fd, tid int) {
 	file, watched := w.watched[fileID{st.Dev, st.Ino}]
 	w.mu.Unlock()
 	if group, err := threadGroup(tid); !watched || err != nil || group == unix.Getpid() {
+		return
+	}
+	if !guarded {
+		allow()
+		w.late(ctx, tid, file)
 		return
 	}
 	onThread(func() bool {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -200,6 +202,31 @@ func TestNoStartIsHeldUp(t *testing.T) {
 			require.Contains(t, []string{"1 1\n", "2 2\n"}, string(said[:n]))
 			require.NoError(t, started.Wait())
 		}
+	})
+	t.Run("the watchdog is killed", func(t *testing.T) {
+		w := watch(t, "watch", program, obj)
+		children, err := exec.Command("pgrep", "-P", strconv.Itoa(w.cmd.Process.Pid)).Output()
+		require.NoError(t, err)
+		killed := 0
+		for _, child := range strings.Fields(string(children)) {
+			args, err := os.ReadFile("/proc/" + child + "/cmdline")
+			require.NoError(t, err)
+			if strings.HasPrefix(string(args), watchdogName) {
+				pid, err := strconv.Atoi(child)
+				require.NoError(t, err)
+				require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+				killed++
+			}
+		}
+		require.Equal(t, 1, killed)
+		inARow := 0
+		require.Eventually(t, func() bool {
+			inARow++
+			if says(t, program) != "2 2\n" { // not held while there is no watchdog
+				inARow = 0
+			}
+			return inARow == 10
+		}, 10*time.Second, 10*time.Millisecond, "there is another watchdog")
 	})
 	t.Run("the watcher stands still", func(t *testing.T) {
 		w := watch(t, "stuck", program, nil)

@@ -24,48 +24,78 @@ const (
 )
 
 type watchdog struct {
-	mu    sync.Mutex
-	input io.WriteCloser
-	cmd   *exec.Cmd
-	last  atomic.Uint64
+	patience time.Duration
+	last     atomic.Uint64
+	mu       sync.Mutex
+	input    io.WriteCloser // nil while a new one is started
+	cmd      *exec.Cmd
 }
 
 func startWatchdog(patience time.Duration) (*watchdog, error) {
 	if !guardAllowed.Load() {
 		return nil, ErrNoGuard
 	}
+	d := &watchdog{patience: patience}
+	return d, d.start()
+}
+
+func (d *watchdog) start() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{watchdogName}
-	cmd.Env = []string{fmt.Sprintf("%s=%d", watchdogMarker, patience.Milliseconds())}
+	cmd.Env = []string{fmt.Sprintf("%s=%d", watchdogMarker, d.patience.Milliseconds())}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the watchdog: %w", err)
+		return fmt.Errorf("start the watchdog: %w", err)
 	}
-	return &watchdog{input: input, cmd: cmd}, nil
+	d.mu.Lock()
+	d.input, d.cmd = input, cmd
+	d.mu.Unlock()
+	return nil
 }
 
 // begin says that something is held; the function that it returns, that it is
-// not any more.
-func (d *watchdog) begin() (end func()) {
+// not any more. It reports whether anybody listens: else nothing may be held.
+// A watchdog that was killed is replaced.
+func (d *watchdog) begin() (end func(), listens bool) {
 	n := d.last.Add(1)
-	d.tell('+', n)
-	return func() { d.tell('-', n) }
+	if !d.tell('+', n) {
+		return func() {}, false
+	}
+	return func() { d.tell('-', n) }, true
 }
 
-func (d *watchdog) tell(what byte, n uint64) {
+func (d *watchdog) tell(what byte, n uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, _ = d.input.Write(append(strconv.AppendUint([]byte{what}, n, 10), '\n'))
+	if d.input == nil {
+		return false
+	}
+	_, err := d.input.Write(append(strconv.AppendUint([]byte{what}, n, 10), '\n'))
+	if err == nil {
+		return true
+	}
+	_ = d.input.Close()
+	cmd := d.cmd
+	d.input = nil
+	go func() {
+		_ = cmd.Wait()
+		_ = d.start() // if it cannot be had, nothing is held any more
+	}()
+	return false
 }
 
 func (d *watchdog) stop() {
-	_ = d.input.Close()
-	_ = d.cmd.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.input != nil {
+		_ = d.input.Close()
+		_ = d.cmd.Wait()
+	}
 }
 
 // runWatchdogIfAsked is for RunGuardIfAsked.

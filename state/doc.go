@@ -29,6 +29,14 @@
 //     is recorded or found as applied, by its metadata or its record. UNKNOWN
 //     is also what a user is told who may read neither store nor processes.
 //
+// # Versions
+//
+// Of the versions of one patch (same name, same target package) one is active.
+// Applying another one takes the place of the first, in one stop of each process
+// and in all processes or none; with best effort, the processes that it cannot
+// reach keep the first. A move that was interrupted is finished, or the first
+// version brought back.
+//
 // # Invariants
 //
 //   - A patch whose files are not owned by root, are writable by others, or

@@ -32,6 +32,9 @@ type Entity struct {
 	UUID    string
 	BuildID object.BuildID
 	Object  *patchobject.Object
+	// Retires is an entity of another version of the patch. Where it is active,
+	// this one takes its place when it becomes active, with no moment between.
+	Retires *Entity
 }
 
 // Tuning is what a user can say about a change of a process.

@@ -106,6 +106,9 @@ func (f *fakeEngine) Bring(_ context.Context, p Process, e Entity, want Presence
 		return Report{}, fmt.Errorf("no code to bring into process %d", p.PID)
 	}
 	proc.carries[e.UUID] = want
+	if e.Retires != nil && want == Active {
+		proc.carries[e.Retires.UUID] = Absent
+	}
 	return Report{Functions: []string{"f"}, Attempts: 1, Threads: 1, Pause: 50 * time.Microsecond}, nil
 }
 

@@ -360,12 +360,12 @@ func TestOverlaps(t *testing.T) {
 	require.ErrorIs(t, m.Check(t.Context(), "B"), ErrConflict)
 	require.NoError(t, m.Check(t.Context(), "C"), "other code of the same program")
 	res, err := m.Apply(t.Context(), "A-2-1", MoveOptions{})
-	require.NoError(t, err, "the next version of a patch lies over the former")
-	require.Empty(t, res.Notes)
+	require.NoError(t, err, "the next version of a patch takes the place of the former")
+	require.Equal(t, []string{"it replaces redis-6.2.5-1/A-1-1"}, res.Notes)
 	res, err = m.Apply(t.Context(), "B", MoveOptions{})
 	require.NoError(t, err)
 	require.Len(t, res.Notes, 1)
-	require.Contains(t, res.Notes[0], "redis-6.2.5-1/A-1-1")
+	require.Contains(t, res.Notes[0], "redis-6.2.5-1/A-2-1")
 }
 
 func TestKernelPatchesAreRefused(t *testing.T) {

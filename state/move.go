@@ -110,6 +110,13 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 			res.Notes = append(res.Notes, err.Error())
 		}
 	}
+	var old *Installed
+	if raise && intent.From.presence() < Active && intent.To.presence() == Active {
+		if old = v.inForce(ctx, p); old != nil {
+			intent.Replaces = old.UUID
+			v.replacing(entities, old)
+		}
+	}
 	rec := v.recordOf(p)
 	intent.When, intent.BootID = started.UTC(), v.m.boot
 	rec.Pending = &intent
@@ -129,6 +136,9 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 	if err == nil {
 		res.Failures = out.failures
 		v.complete(p, intent, o.Who)
+		if old != nil {
+			res.Notes = append(res.Notes, v.retired(ctx, old, res, o))
+		}
 	} else {
 		// All is as before, or what is not shows in the processes.
 		rec.Pending = nil

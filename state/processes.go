@@ -41,8 +41,9 @@ func (o *outcome) failed() bool { return o.err != nil || len(o.failures) > 0 }
 
 // step takes one entity in one process from one presence to the wanted one.
 type step struct {
-	entity Entity
-	from   Presence
+	entity  Entity
+	from    Presence
+	retires Presence // of what it takes the place of
 }
 
 // job is the steps of one process.
@@ -129,7 +130,11 @@ func (m *Manager) plan(ctx context.Context, c change, skip map[int]bool) ([]*job
 				j.err = err
 				continue
 			}
-			j.steps = append(j.steps, step{e, from})
+			s := step{entity: e, from: from}
+			if e.Retires != nil {
+				s.retires = carries[e.Retires.UUID]
+			}
+			j.steps = append(j.steps, s)
 		}
 	}
 	return jobs, nil
@@ -215,11 +220,25 @@ func (m *Manager) revert(ctx context.Context, c change, jobs []*job) []*ProcessE
 	var stuck []*ProcessError
 	for _, j := range slices.Backward(jobs) {
 		for _, s := range slices.Backward(j.done) {
-			_, err := m.engine.Bring(ctx, j.proc, s.entity, s.from, c.tuning)
+			err := m.undo(ctx, j.proc, s, c.tuning)
 			if err != nil && !errors.Is(err, ErrGone) {
 				stuck = append(stuck, &ProcessError{j.proc, err})
 			}
 		}
 	}
 	return stuck
+}
+
+// undo takes back one step.
+func (m *Manager) undo(ctx context.Context, p Process, s step, t Tuning) error {
+	if old := s.entity.Retires; old != nil && s.retires == Active {
+		back := *old
+		back.Retires = &s.entity
+		_, err := m.engine.Bring(ctx, p, back, Active, t)
+		if err != nil || s.from == Absent {
+			return err
+		}
+	}
+	_, err := m.engine.Bring(ctx, p, s.entity, s.from, t)
+	return err
 }

@@ -42,8 +42,19 @@ func (v *view) settle(ctx context.Context) error {
 		intent := *rec.Pending
 		v.m.log.Warn("settling an interrupted move", "patch", rec.Name, "verb", intent.Verb, "from", intent.From, "to", intent.To)
 		v.repair(ctx, p)
-		if v.finish(ctx, p, intent) {
+		old := v.byUUID(intent.Replaces)
+		finished := v.finish(ctx, p, old, intent)
+		if finished {
 			v.complete(p, intent, cmp.Or(rec.Who, "recovered"))
+		}
+		switch {
+		case old == nil || intent.BootID != v.m.boot:
+		case finished:
+			if err := v.retire(ctx, old, MoveOptions{Who: "recovered"}); err != nil {
+				v.m.log.Error("a version that was replaced could not be taken out", "patch", v.nameOf(old), "error", err)
+			}
+		default:
+			v.reinstate(ctx, old)
 		}
 		rec.Pending = nil
 		v.forget()
@@ -56,7 +67,7 @@ func (v *view) settle(ctx context.Context) error {
 }
 
 // finish reports whether an interrupted move has come to its end.
-func (v *view) finish(ctx context.Context, p *Installed, intent pending) bool {
+func (v *view) finish(ctx context.Context, p, old *Installed, intent pending) bool {
 	raise := intent.To.presence() > intent.From.presence()
 	if intent.BootID != v.m.boot {
 		return !raise && intent.To.presence() < intent.From.presence()
@@ -76,6 +87,9 @@ func (v *view) finish(ctx context.Context, p *Installed, intent pending) bool {
 			return false
 		}
 		entities = loaded
+		if old != nil {
+			v.replacing(entities, old)
+		}
 	}
 	c := change{entities: entities, names: v.names(p), want: intent.To.presence(), raise: raise}
 	out := v.m.bring(ctx, c)

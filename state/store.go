@@ -55,6 +55,8 @@ type pending struct {
 	To     State     `json:"to"`
 	When   time.Time `json:"when"`
 	BootID string    `json:"boot_id"`
+	// Replaces is the UUID of the version whose place the patch takes, "" if none.
+	Replaces string `json:"replaces,omitempty"`
 }
 
 // raises reports whether p brings code into processes that do not have it.

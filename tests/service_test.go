@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/engine/user"
 	"github.com/openeuler/syscare/state/metadata"
 )
 
@@ -42,6 +43,11 @@ func newMachine(t *testing.T, source string) *machine {
 // macro, as a package would.
 func (m *machine) patch(name, macro string) {
 	m.t.Helper()
+	m.patchVersion(name, "1", macro)
+}
+
+func (m *machine) patchVersion(name, version, macro string) {
+	m.t.Helper()
 	dir := m.t.TempDir()
 	compile := func(output string, args ...string) string {
 		path := filepath.Join(dir, output)
@@ -58,7 +64,7 @@ func (m *machine) patch(name, macro string) {
 	m.patches++
 	id := fmt.Sprintf("980fa0d0-e753-447c-8494-%012d", m.patches)
 	p := &metadata.Patch{
-		Schema: metadata.SchemaVersion, UUID: id, Name: name, Version: "1", Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
+		Schema: metadata.SchemaVersion, UUID: id, Name: name, Version: version, Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
 		Target:   metadata.Package{Name: "program", Version: "1.0", Release: "1", Arch: "x86_64"},
 		Entities: []metadata.Entity{{UUID: obj.Info.UUID, Name: "program", BuildID: obj.Info.TargetID, Path: "/usr/bin/program", File: "program.o", Digest: hex.EncodeToString(sum[:])}},
 		License:  "MulanPSL-2.0", Description: "a fix",
@@ -180,6 +186,41 @@ func TestProgramsStartPatched(t *testing.T) {
 	require.Equal(t, "fixed", answers.Text())
 	require.NoError(t, stdin.Close())
 	require.NoError(t, meanwhile.Wait())
+}
+
+// The next version of a patch takes the place of the former in every process.
+func TestAVersionReplacesTheFormer(t *testing.T) {
+	m := newMachine(t, "greets.c")
+	m.patchVersion("HP001", "1", "-DPATCHED")
+	m.patchVersion("HP001", "2", "-DPATCHED=2")
+	s := m.service()
+	s.looksAfter("0")
+	m.must("apply", "HP001-1-1")
+	s.looksAfter("1")
+	for range 5 {
+		cmd := exec.Command(m.program, "c")
+		_, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	}
+	r := syscare(t, "--root", m.root, "apply", "HP001-2-1")
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stderr, "it replaces program-1.0-1/HP001-1-1")
+	require.Contains(t, m.must("status", "HP001-1-1"), "NOT-APPLIED")
+	require.Contains(t, m.must("status", "HP001-2-1"), "ACTIVED")
+	require.Equal(t, "fixed", m.says())
+	pids, _ := m.running("HP001-2-1")
+	require.Len(t, pids, 5)
+	for _, pid := range pids {
+		applied, err := user.Applied(t.Context(), pid)
+		require.NoError(t, err)
+		require.Len(t, applied, 2)
+		require.Equal(t, user.Removed, applied[0].State)
+		require.Equal(t, user.Active, applied[1].State)
+	}
+	m.must("remove", "HP001-2-1")
+	require.Equal(t, "flawed", m.says())
 }
 
 // A crash in the code of a patch that has just become active, or in what that

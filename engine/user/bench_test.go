@@ -19,9 +19,25 @@ func median(d []time.Duration) float64 {
 	return float64(d[len(d)/2].Nanoseconds()) / 1000
 }
 
+// growth reports how a cost that was measured for 1, 10, … grows between the last
+// two rows, beside what is linear.
+func growth(b *testing.B, of string, sizes []int, costs []float64) {
+	n := len(costs)
+	if n < 2 || n != len(sizes) {
+		return // not all rows were asked for
+	}
+	b.Run(fmt.Sprintf("growth from %d to %d %s", sizes[n-2], sizes[n-1], of), func(b *testing.B) {
+		for b.Loop() {
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(costs[n-1]/costs[n-2], "times")
+		b.ReportMetric(costs[n-1]/costs[n-2]*float64(sizes[n-2])/float64(sizes[n-1]), "of-linear")
+	})
+}
+
 // pauses applies and removes a patch again and again and reports the medians of
-// the pauses, and that of the whole time of an apply.
-func pauses(b *testing.B, r *running, obj *patchobject.Object) {
+// the pauses, and that of the whole time of an apply. It returns the first.
+func pauses(b *testing.B, r *running, obj *patchobject.Object) float64 {
 	ctx := context.Background()
 	var apply, remove, wall []time.Duration
 	for b.Loop() {
@@ -37,19 +53,27 @@ func pauses(b *testing.B, r *running, obj *patchobject.Object) {
 	b.ReportMetric(median(apply), "µs-apply/op")
 	b.ReportMetric(median(remove), "µs-remove/op")
 	b.ReportMetric(median(wall), "µs-wall/op")
+	return median(apply)
 }
 
 // BenchmarkPause reports the pause of a process against its threads: idle, or
 // at work in and out of the patched functions.
 func BenchmarkPause(b *testing.B) {
-	for _, row := range []struct{ mode, threads string }{
-		{"idle", "1"}, {"idle", "8"}, {"idle", "50"}, {"idle", "500"}, {"calm", "8"}, {"mixed", "8"},
-	} {
-		b.Run(row.mode+"/"+row.threads+" threads", func(b *testing.B) {
+	run := func(mode string, threads int) (cost float64) {
+		b.Run(fmt.Sprintf("%s/%d threads", mode, threads), func(b *testing.B) {
 			program := pie.program(b, "target.c")
-			pauses(b, start(b, program, row.mode, row.threads), pie.patch(b, program, "patch.c", everything...))
+			cost = pauses(b, start(b, program, mode, strconv.Itoa(threads)), pie.patch(b, program, "patch.c", everything...))
 		})
+		return cost
 	}
+	var costs []float64
+	sizes := []int{1, 8, 50, 500}
+	for _, threads := range sizes {
+		costs = append(costs, run("idle", threads))
+	}
+	growth(b, "threads", sizes, costs)
+	run("calm", 8)
+	run("mixed", 8)
 }
 
 // BenchmarkPauseOfFunctions reports it against the number of functions that are
@@ -58,15 +82,17 @@ func BenchmarkPauseOfFunctions(b *testing.B) {
 	program := pie.program(b, "many.c")
 	f := pie
 	f.compile = append(slices.Clone(pie.compile), "-DVERSION=1")
-	for _, n := range []int{1, 10, 100} {
+	sizes, costs := []int{1, 10, 100}, []float64{}
+	for _, n := range sizes {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			var names []string
 			for i := range n {
 				names = append(names, fmt.Sprintf("f%d", 10+i))
 			}
-			pauses(b, start(b, program), f.patch(b, program, "many.c", names...))
+			costs = append(costs, pauses(b, start(b, program), f.patch(b, program, "many.c", names...)))
 		})
 	}
+	growth(b, "functions", sizes, costs)
 }
 
 // BenchmarkProcesses reports how long it takes to find, patch and release many
@@ -75,7 +101,8 @@ func BenchmarkProcesses(b *testing.B) {
 	ctx := context.Background()
 	program := pie.program(b, "herd.c")
 	obj := pie.patch(b, program, "compute.c", "compute")
-	for _, n := range []int{1, 10, 100, 1000, 4000} {
+	sizes, costs := []int{1, 10, 100, 1000, 4000}, []float64{}
+	for _, n := range sizes {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			start(b, program, strconv.Itoa(n))
 			var found []Process
@@ -113,8 +140,10 @@ func BenchmarkProcesses(b *testing.B) {
 				b.ReportMetric(d.Seconds()*1000/float64(b.N), "ms-"+unit+"/op")
 			}
 			b.ReportMetric(float64(apply.Microseconds())/float64(b.N)/float64(n), "µs-apply/process")
+			costs = append(costs, apply.Seconds()/float64(b.N))
 		})
 	}
+	growth(b, "processes", sizes, costs)
 }
 
 // BenchmarkCall reports what a call of a replaced function costs beside one of a

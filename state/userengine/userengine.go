@@ -152,6 +152,8 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 	case from == want:
 	case from == state.Absent && entity.Object == nil:
 		return state.Report{}, fmt.Errorf("process %d: %w", p.PID, errNoCode)
+	case whole && entity.Retires != nil:
+		report, err = user.Replace(ctx, proc, entity.Object, entity.Retires.UUID, opts)
 	case whole:
 		report, err = user.Apply(ctx, proc, entity.Object, opts)
 	case want == state.Active:

@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"fmt"
 
-	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
 )
 
@@ -22,15 +21,6 @@ type resolver struct {
 	// invoke calls a function of the process without arguments.
 	invoke func(at uint64) (uint64, error)
 	chosen map[uint64]uint64 // by address of the choosing function
-}
-
-func (r *resolver) close() {
-	for _, m := range r.modules {
-		m.file.Close()
-	}
-	if r.own != nil {
-		r.own.file.Close()
-	}
 }
 
 // ready opens the target's file if any bind needs its dynamic symbols or its
@@ -54,11 +44,10 @@ func (r *resolver) callSlot(symbol string) (uint64, bool) {
 	if b.Kind != patchobject.BindDynamic || r.own == nil {
 		return 0, false
 	}
-	if slot, ok := r.own.plt[b.Name]; ok {
+	if slot, ok := r.own.slot(r.own.plt, b.Name); ok {
 		return slot, true
 	}
-	slot, ok := r.own.globals[b.Name]
-	return slot, ok
+	return r.own.slot(r.own.globals, b.Name)
 }
 
 // address is the address of a symbol as a program would take it.
@@ -73,7 +62,7 @@ func (r *resolver) address(symbol string) (uint64, error) {
 	case patchobject.BindTLS, patchobject.BindDynamicTLS:
 		return 0, ErrUnresolved{Symbol: symbol, Reason: "a thread-local variable has no single address"}
 	}
-	if slot, ok := r.own.globals[b.Name]; ok {
+	if slot, ok := r.own.slot(r.own.globals, b.Name); ok {
 		if value, err := r.mem.word(slot); err != nil || value != 0 || b.Weak {
 			return value, err
 		}
@@ -88,10 +77,8 @@ func (r *resolver) address(symbol string) (uint64, error) {
 func (r *resolver) targetAddress(b patchobject.Bind) (uint64, error) {
 	at := r.target.bias + uint64(b.Address)
 	if b.Preemptible && !r.program() && !r.own.symbolic && r.own.exports(b.Name, b.Version) {
-		for _, slots := range []map[string]uint64{r.own.globals, r.own.plt} {
-			if value, err := r.bound(r.own, slots[b.Name]); err != nil || value != 0 {
-				return value, err
-			}
+		if value, err := r.bound(r.own, b.Name); err != nil || value != 0 {
+			return value, err
 		}
 		if b.Type != patchobject.Func || r.own.ownCalls {
 			if err := r.loadModules(); err != nil {
@@ -103,18 +90,30 @@ func (r *resolver) targetAddress(b patchobject.Bind) (uint64, error) {
 	if !b.Indirect {
 		return at, nil
 	}
-	if value, err := r.bound(r.own, r.own.indirect[uint64(b.Address)]); err != nil || value != 0 {
-		return value, err
+	if slot, ok := r.own.indirect[uint64(b.Address)]; ok {
+		if value, err := r.inSlot(r.own, r.own.bias+slot); err != nil || value != 0 {
+			return value, err
+		}
 	}
 	return r.choose(at)
 }
 
-// bound is what a slot of the module holds, 0 if there is no slot or it is not
-// bound: then it leads back into the module's own procedure linkage table.
-func (r *resolver) bound(m *module, slot uint64) (uint64, error) {
-	if slot == 0 {
-		return 0, nil
+// bound is what the module's slots for name hold, 0 if there is none that is
+// bound.
+func (r *resolver) bound(m *module, name string) (uint64, error) {
+	for _, of := range []slots{m.globals, m.plt} {
+		if slot, ok := m.slot(of, name); ok {
+			if value, err := r.inSlot(m, slot); err != nil || value != 0 {
+				return value, err
+			}
+		}
 	}
+	return 0, nil
+}
+
+// inSlot is what a slot of the module holds, 0 if it is not bound: then it leads
+// back into the module's own procedure linkage table.
+func (r *resolver) inSlot(m *module, slot uint64) (uint64, error) {
 	value, err := r.mem.word(slot)
 	if err != nil || m.linkage(value) {
 		return 0, err
@@ -154,9 +153,9 @@ func (r *resolver) lookUp(b patchobject.Bind) (uint64, error) {
 		if i > 0 {
 			continue
 		}
-		for _, s := range m.byName[b.Name] {
-			if !s.Defined() && s.Value != 0 && s.Type == elf.STT_FUNC {
-				return m.bias + s.Value, nil
+		for _, s := range m.symbols[b.Name] {
+			if !s.defined && s.value != 0 && s.typ == elf.STT_FUNC {
+				return m.bias + s.value, nil
 			}
 		}
 	}
@@ -184,21 +183,19 @@ func (r *resolver) lookUp(b patchobject.Bind) (uint64, error) {
 
 // definition is the address of s in m. For an indirect function that is what
 // the dynamic linker chose, or would.
-func (r *resolver) definition(m *module, s *object.Symbol, b patchobject.Bind) (uint64, error) {
-	if s.Type != elf.STT_GNU_IFUNC {
-		return m.bias + s.Value, nil
+func (r *resolver) definition(m *module, s *dynamicSymbol, b patchobject.Bind) (uint64, error) {
+	if s.typ != elf.STT_GNU_IFUNC {
+		return m.bias + s.value, nil
 	}
 	for _, other := range r.modules {
 		if d := other.define(b.Name, b.Version); d != nil && other != m {
 			continue // its slots may lead to its own definition
 		}
-		for _, slots := range []map[string]uint64{other.globals, other.plt} {
-			if value, err := r.bound(other, slots[b.Name]); err != nil || value != 0 {
-				return value, err
-			}
+		if value, err := r.bound(other, b.Name); err != nil || value != 0 {
+			return value, err
 		}
 	}
-	return r.choose(m.bias + s.Value)
+	return r.choose(m.bias + s.value)
 }
 
 func full(b patchobject.Bind) string {

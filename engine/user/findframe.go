@@ -176,15 +176,12 @@ func unwindSlots(p Process, mem memory, maps []mapping) (slots []uint64, functio
 			return nil, 0, err
 		}
 		s := lib.define(findFDE, "")
-		slot, ok := lib.plt[findFDE]
+		slot, ok := lib.slot(lib.plt, findFDE)
 		if !ok {
-			slot, ok = lib.globals[findFDE]
-		}
-		if err := lib.file.Close(); err != nil {
-			return nil, 0, err
+			slot, ok = lib.slot(lib.globals, findFDE)
 		}
 		if s != nil && ok {
-			slots, function = append(slots, slot), img.bias+s.Value
+			slots, function = append(slots, slot), img.bias+s.value
 		}
 	}
 	return slots, function, nil

@@ -4,8 +4,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-
-	"github.com/openeuler/syscare/engine/object"
 )
 
 // maxModules bounds the dynamic linker's list, which the process can write.
@@ -14,148 +12,33 @@ const maxModules = 4096
 // module is one loaded object with its dynamic symbols.
 type module struct {
 	image
-	file    *object.File
-	byName  map[string][]*object.Symbol
-	hidden  []bool            // by symbol index: an old version, not for new references
-	globals map[string]uint64 // slots with addresses
-	plt     map[string]uint64 // slots for calls
-
-	threadModules map[string]uint64 // pairs of slots: TLS module and offset there
-	threadOffsets map[string]uint64 // slots with offsets from the thread pointer
-	ownModule     uint64            // slot with the module's own TLS module, 0 if none
-	threadBase    struct {          // a slot with the place of a variable of its own, and the variable's offset
-		slot   uint64
-		offset int64
-	}
-	indirect map[uint64]uint64 // slots by the link-time address of the function that chooses
-
-	needed   []string
-	soname   string
-	symbolic bool // its own definitions come first: -Bsymbolic
-	// ownCalls says that it reaches functions of its own through slots: it was
-	// not linked with -Bsymbolic-functions, of which nothing else tells.
-	ownCalls bool
+	*moduleFile
 }
 
-// openModule reads the file of a mapped image.
+// openModule reads the file of a mapped image, if it is not known yet.
 func openModule(p Process, img image) (*module, error) {
-	f, err := object.Open(img.path(p))
+	file, err := readModule(img.path(p))
 	if err != nil {
 		return nil, err
 	}
-	m := &module{
-		image: img, file: f, byName: map[string][]*object.Symbol{}, globals: map[string]uint64{}, plt: map[string]uint64{},
-		threadModules: map[string]uint64{}, threadOffsets: map[string]uint64{}, indirect: map[uint64]uint64{},
-	}
-	for _, s := range f.Dynamic {
-		if s.Name != "" {
-			m.byName[s.Name] = append(m.byName[s.Name], s)
-		}
-	}
-	if err := m.readVersions(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	err = m.readSlots()
-	if err == nil {
-		err = m.readDynamic()
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return m, nil
+	return &module{img, file}, nil
 }
 
-func (m *module) readVersions() error {
-	m.hidden = make([]bool, len(m.file.Dynamic))
-	s := m.file.Section(".gnu.version")
-	if s == nil {
-		return nil
-	}
-	data, err := s.Bytes()
-	if err != nil {
-		return err
-	}
-	for i := range m.hidden {
-		if 2*i+2 <= len(data) {
-			m.hidden[i] = binary.LittleEndian.Uint16(data[2*i:])&0x8000 != 0
-		}
-	}
-	return nil
+// slot is the address of the slot for name in the process.
+func (m *module) slot(of slots, name string) (uint64, bool) {
+	at, ok := of[name]
+	return m.bias + at, ok
 }
 
-// readSlots notes where the module's own table of addresses has an entry for
-// which symbol.
-func (m *module) readSlots() error {
-	for _, s := range m.file.Sections {
-		if s.Type != elf.SHT_RELA || s.Flags&elf.SHF_ALLOC == 0 {
-			continue
-		}
-		relocs, err := m.file.ReadRela(s)
-		if err != nil {
-			return err
-		}
-		for _, r := range relocs {
-			m.readSlot(r)
+// linkage reports whether an address is in the module's procedure linkage
+// table.
+func (m *module) linkage(at uint64) bool {
+	for _, s := range m.tables {
+		if at >= m.bias+s.at && at < m.bias+s.end() {
+			return true
 		}
 	}
-	return nil
-}
-
-func (m *module) readSlot(r object.Reloc) {
-	slot, name := m.bias+r.Offset, ""
-	if r.Symbol != nil {
-		name = r.Symbol.Name
-	}
-	own := name == "" || r.Symbol.Defined()
-	// Indirect functions have slots in any case.
-	function := name != "" && own && r.Symbol.Type == elf.STT_FUNC
-	switch elf.R_X86_64(r.Type) {
-	case elf.R_X86_64_GLOB_DAT:
-		m.globals[name] = slot
-		m.ownCalls = m.ownCalls || function
-	case elf.R_X86_64_JMP_SLOT:
-		m.plt[name] = slot
-		m.ownCalls = m.ownCalls || function
-	case elf.R_X86_64_IRELATIVE:
-		m.indirect[uint64(r.Addend)] = slot
-	case elf.R_X86_64_DTPMOD64:
-		if name != "" {
-			m.threadModules[name] = slot
-		}
-		if own {
-			m.ownModule = slot
-		}
-	case elf.R_X86_64_TPOFF64:
-		if name != "" {
-			m.threadOffsets[name] = slot
-		}
-		if own {
-			m.threadBase.slot, m.threadBase.offset = slot, r.Addend
-			if name != "" {
-				m.threadBase.offset += int64(r.Symbol.Value)
-			}
-		}
-	}
-}
-
-// define finds the module's definition of name, of its default version unless
-// one is given.
-func (m *module) define(name, version string) *object.Symbol {
-	for _, s := range m.byName[name] {
-		if !s.Defined() || s.Bind == elf.STB_LOCAL || s.Type == elf.STT_TLS {
-			continue
-		}
-		if version != "" && s.Version != "" && s.Version != version {
-			continue
-		}
-		if version == "" && m.hidden[s.Index] {
-			continue
-		}
-		return s
-	}
-	return nil
+	return false
 }
 
 // linkMap lists the loaded objects in the order in which the dynamic linker

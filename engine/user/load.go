@@ -66,7 +66,6 @@ func (s *session) load(ctx context.Context, obj *patchobject.Object) (*header, f
 	if err := l.prepare(maps, all); err != nil {
 		return nil, nil, err
 	}
-	defer l.res.close()
 	l.res.invoke = func(at uint64) (uint64, error) { return l.invoke(ctx, at) }
 	if there != nil && there.digest == sum && there.rx.size == l.layout.rxSize && there.rw.size == l.layout.rwSize {
 		return l.reuse(ctx, there)

@@ -1,7 +1,6 @@
 package user
 
 import (
-	"debug/elf"
 	"fmt"
 	"slices"
 )
@@ -77,45 +76,4 @@ func closure(all []*module, first *module) []*module {
 		}
 	}
 	return out
-}
-
-// readDynamic notes what the module depends on and how it is bound.
-func (m *module) readDynamic() error {
-	var err error
-	if m.needed, err = m.file.DynamicStrings(elf.DT_NEEDED); err != nil {
-		return err
-	}
-	names, err := m.file.DynamicStrings(elf.DT_SONAME)
-	if err != nil {
-		return err
-	}
-	if len(names) > 0 {
-		m.soname = names[0]
-	}
-	flags, err := m.file.DynamicValues(elf.DT_FLAGS)
-	if err != nil {
-		return err
-	}
-	symbolic, err := m.file.DynamicValues(elf.DT_SYMBOLIC)
-	m.symbolic = len(symbolic) > 0 || len(flags) > 0 && elf.DynFlag(flags[0])&elf.DF_SYMBOLIC != 0
-	return err
-}
-
-// linkage reports whether an address is in the module's procedure linkage
-// table.
-func (m *module) linkage(at uint64) bool {
-	for _, s := range m.file.Sections {
-		if (s.Name == ".plt" || s.Name == ".plt.sec" || s.Name == ".plt.got") &&
-			at >= m.bias+uint64(s.Address) && at < m.bias+uint64(s.Address)+s.Size {
-			return true
-		}
-	}
-	return false
-}
-
-// exports reports whether other objects see the module's definition and their
-// own could stand in its place.
-func (m *module) exports(name, version string) bool {
-	s := m.define(name, version)
-	return s != nil && s.Visibility == elf.STV_DEFAULT
 }

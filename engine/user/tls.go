@@ -30,7 +30,7 @@ func (r *resolver) threadOffset(symbol string) (int64, error) {
 		return 0, err
 	}
 	if b.Kind == patchobject.BindDynamicTLS {
-		slot, ok := r.own.threadOffsets[b.Name]
+		slot, ok := r.own.slot(r.own.threadOffsets, b.Name)
 		if !ok {
 			return 0, ErrUnresolved{Symbol: full(b), Reason: "the target does not use it relative to the thread pointer (initial-exec)"}
 		}
@@ -47,7 +47,7 @@ func (r *resolver) threadOffset(symbol string) (int64, error) {
 	if r.own.threadBase.slot == 0 {
 		return 0, ErrUnresolved{Symbol: symbol, Reason: "the library does not use its thread-local variables relative to the thread pointer (initial-exec)"}
 	}
-	word, err := r.mem.word(r.own.threadBase.slot)
+	word, err := r.mem.word(r.own.bias + r.own.threadBase.slot)
 	return int64(word) - r.own.threadBase.offset + int64(b.Address), err
 }
 
@@ -70,7 +70,7 @@ func (r *resolver) modulePlace(symbol string) (module, offset uint64, err error)
 		module, err = r.ownModule()
 		return module, uint64(b.Address), err
 	}
-	slot, ok := r.own.threadModules[b.Name]
+	slot, ok := r.own.slot(r.own.threadModules, b.Name)
 	if !ok {
 		return 0, 0, ErrUnresolved{Symbol: full(b), Reason: "the target does not use it through its module (general-dynamic)"}
 	}
@@ -89,7 +89,7 @@ func (r *resolver) ownModule() (uint64, error) {
 	if r.own.ownModule == 0 {
 		return 0, ErrUnresolved{Symbol: "__tls_get_addr", Reason: "the library does not know the number of its own TLS module"}
 	}
-	module, err := r.mem.word(r.own.ownModule)
+	module, err := r.mem.word(r.own.bias + r.own.ownModule)
 	if err == nil && module == 0 {
 		err = fmt.Errorf("TLS module of %s is not set yet", r.target.buildID)
 	}

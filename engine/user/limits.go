@@ -24,6 +24,9 @@ var memoryControllers = []memoryController{
 	{"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", []string{"total_inactive_file", "total_active_file"}},
 }
 
+// unlimited is far below what version 1 writes for no limit.
+const unlimited = 1 << 62
+
 // spareMemory is for page tables and whatever else the kernel needs beside a
 // region.
 const spareMemory = 128 << 10
@@ -66,8 +69,11 @@ func (c memoryController) room(group string) uint64 {
 		return n, err == nil
 	}
 	limit, limited := read(c.limit)
+	if !limited || limit >= unlimited { // "max", or no such controller here
+		return math.MaxUint64
+	}
 	usage, known := read(c.usage)
-	if !limited || !known { // "max", or no such controller here
+	if !known {
 		return math.MaxUint64
 	}
 	stat, _ := os.ReadFile(path.Join(c.root, group, "memory.stat"))

@@ -12,6 +12,10 @@ LIBEXECDIR  ?= $(PREFIX)/libexec/syscare
 INCLUDEDIR  ?= $(PREFIX)/include
 MANDIR      ?= $(PREFIX)/share/man/man8
 COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
+DBUSDIR     ?= $(PREFIX)/share/dbus-1
+POLKITDIR   ?= $(PREFIX)/share/polkit-1/actions
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 
 # Tests stop and patch live processes and measure pauses: packages one after
 # the other, so that they do not disturb each other.
@@ -80,6 +84,13 @@ install: build ## install into DESTDIR
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
 	install -d -m 0755 $(DESTDIR)/var/lib/syscare
 	install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare
+	install -D -m 0644 packaging/org.openeuler.SysCare1.service $(DESTDIR)$(DBUSDIR)/system-services/org.openeuler.SysCare1.service
+	install -D -m 0644 packaging/org.openeuler.SysCare1.conf $(DESTDIR)$(DBUSDIR)/system.d/org.openeuler.SysCare1.conf
+	install -D -m 0644 packaging/org.openeuler.SysCare1.xml $(DESTDIR)$(DBUSDIR)/interfaces/org.openeuler.SysCare1.xml
+	install -D -m 0644 packaging/org.openeuler.syscare1.policy $(DESTDIR)$(POLKITDIR)/org.openeuler.syscare1.policy
+	install -d $(DESTDIR)$(UNITDIR)
+	install -m 0644 packaging/syscared.service packaging/syscare-restore.service $(DESTDIR)$(UNITDIR)/
+	install -D -m 0644 packaging/syscare.tmpfiles $(DESTDIR)$(TMPFILESDIR)/syscare.conf
 	install -d $(DESTDIR)$(MANDIR)
 	bin/syscare man >$(DESTDIR)$(MANDIR)/syscare.8
 

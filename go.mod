@@ -7,6 +7,7 @@ require (
 	github.com/cavaliergopher/rpm v1.3.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/go-delve/delve v1.27.2
+	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/rpmpack v0.7.1
 	github.com/google/uuid v1.6.0
 	github.com/klauspost/compress v1.20.4

@@ -90,8 +90,21 @@ func (m *Manager) find(id string) (*Installed, error) {
 	return resolve(all, id)
 }
 
+// Identify gives the UUID of the patch that id names.
+func (m *Manager) Identify(id string) (string, error) {
+	v, err := m.look()
+	if err != nil {
+		return "", err
+	}
+	p, err := v.resolve(id)
+	if err != nil {
+		return "", err
+	}
+	return p.UUID, nil
+}
+
 // Resolve tells the first problem with any of the identifiers.
-func (m *Manager) Resolve(ids ...string) error {
+func (m *Manager) Resolve(_ context.Context, ids ...string) error {
 	v, err := m.look()
 	if err != nil {
 		return err

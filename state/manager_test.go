@@ -37,14 +37,14 @@ func TestMoves(t *testing.T) {
 			p := addPatch(t, root, patchSpec{})
 			m := newManager(t, root, engine)
 			for _, v := range way[r.from] {
-				_, err := m.moveOne(t.Context(), v, "HP001", MoveOptions{})
+				_, err := m.Move(t.Context(), v, "HP001", MoveOptions{})
 				require.NoError(t, err)
 			}
 			st, err := m.Status(t.Context(), "HP001")
 			require.NoError(t, err)
 			require.Equal(t, r.from, st.State)
 
-			_, err = m.moveOne(t.Context(), r.verb, "HP001", MoveOptions{Who: "me"})
+			_, err = m.Move(t.Context(), r.verb, "HP001", MoveOptions{Who: "me"})
 
 			want := r.to
 			if want == "" {
@@ -179,7 +179,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 				entity := p.Entities[0].UUID
 				m := newManager(t, root, engine)
 				for _, v := range before {
-					_, err := m.moveOne(t.Context(), v, "HP001", MoveOptions{})
+					_, err := m.Move(t.Context(), v, "HP001", MoveOptions{})
 					require.NoError(t, err)
 				}
 				old, err := m.Status(t.Context(), "HP001")
@@ -217,7 +217,7 @@ func killAt(t *testing.T, m *Manager, engine *fakeEngine, verb Verb, at int) {
 	engine.mu.Lock()
 	engine.calls, engine.killAt, engine.killed = 0, at, make(chan struct{})
 	engine.mu.Unlock()
-	go func() { _, _ = m.moveOne(context.Background(), verb, "HP001", MoveOptions{}) }()
+	go func() { _, _ = m.Move(context.Background(), verb, "HP001", MoveOptions{}) }()
 	<-engine.killed
 	require.NoError(t, os.Remove(filepath.Join(m.root, lockPath)))
 }
@@ -284,7 +284,7 @@ func TestSaveAndRestore(t *testing.T) {
 	m := newManager(t, root, engine)
 	do := func(verb Verb, ids ...string) {
 		for _, id := range ids {
-			_, err := m.moveOne(t.Context(), verb, id, MoveOptions{})
+			_, err := m.Move(t.Context(), verb, id, MoveOptions{})
 			require.NoError(t, err)
 		}
 	}

@@ -13,6 +13,9 @@ type MoveOptions struct {
 	Force      bool          // allow no target, and stacks in use
 	BestEffort bool          // keep what worked instead of all or nothing
 	Who        string        // who asked, for the record
+	// Progress is told how many processes are done, of those known so far; may be
+	// nil. Calls come one after the other.
+	Progress func(done, total int)
 }
 
 // Result is what a move did.
@@ -29,30 +32,31 @@ type Result struct {
 
 // Apply loads and activates the patch that id names.
 func (m *Manager) Apply(ctx context.Context, id string, o MoveOptions) (Result, error) {
-	return m.moveOne(ctx, VerbApply, id, o)
+	return m.Move(ctx, VerbApply, id, o)
 }
 
 // Remove takes the patch that id names out of all processes, from any state.
 func (m *Manager) Remove(ctx context.Context, id string, o MoveOptions) (Result, error) {
-	return m.moveOne(ctx, VerbRemove, id, o)
+	return m.Move(ctx, VerbRemove, id, o)
 }
 
 // Activate switches a loaded patch on.
 func (m *Manager) Activate(ctx context.Context, id string, o MoveOptions) (Result, error) {
-	return m.moveOne(ctx, VerbActive, id, o)
+	return m.Move(ctx, VerbActive, id, o)
 }
 
 // Deactivate switches a patch off and leaves it loaded.
 func (m *Manager) Deactivate(ctx context.Context, id string, o MoveOptions) (Result, error) {
-	return m.moveOne(ctx, VerbDeactive, id, o)
+	return m.Move(ctx, VerbDeactive, id, o)
 }
 
 // Accept marks an active patch as one that comes back after a boot.
 func (m *Manager) Accept(ctx context.Context, id string, o MoveOptions) (Result, error) {
-	return m.moveOne(ctx, VerbAccept, id, o)
+	return m.Move(ctx, VerbAccept, id, o)
 }
 
-func (m *Manager) moveOne(ctx context.Context, verb Verb, id string, o MoveOptions) (Result, error) {
+// Move makes the move that verb names with the patch that id names.
+func (m *Manager) Move(ctx context.Context, verb Verb, id string, o MoveOptions) (Result, error) {
 	v, unlock, err := m.begin(ctx)
 	if err != nil {
 		return Result{}, err
@@ -127,7 +131,7 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 	if intent.Verb != VerbAccept {
 		out = v.m.bring(ctx, change{
 			entities: entities, names: v.names(p), want: intent.To.presence(), raise: raise,
-			tuning: Tuning{o.Timeout, o.Force}, bestEffort: o.BestEffort,
+			tuning: Tuning{o.Timeout, o.Force}, bestEffort: o.BestEffort, progress: o.Progress,
 		})
 		v.forget()
 	}

@@ -27,6 +27,7 @@ type change struct {
 	raise      bool // bring up those below want; else take down those above
 	tuning     Tuning
 	bestEffort bool
+	progress   func(done, total int) // may be nil
 }
 
 // outcome is what came of a change.
@@ -166,6 +167,8 @@ func (m *Manager) run(ctx context.Context, c change, jobs []*job) []Report {
 		mu      sync.Mutex
 		reports []Report
 		wg      sync.WaitGroup
+
+		finished int
 	)
 	places := make(chan struct{}, m.parallel)
 	for _, j := range jobs {
@@ -180,6 +183,9 @@ func (m *Manager) run(ctx context.Context, c change, jobs []*job) []Report {
 			got := m.runJob(ctx, c, j)
 			mu.Lock()
 			reports = append(reports, got...)
+			if finished++; c.progress != nil {
+				c.progress(finished, len(jobs))
+			}
 			mu.Unlock()
 			if j.err != nil && !c.bestEffort {
 				stop.Store(true)

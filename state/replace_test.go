@@ -76,7 +76,7 @@ func TestKilledWhileReplacing(t *testing.T) {
 			engine.mu.Lock()
 			engine.calls, engine.killAt, engine.killed = 0, at, make(chan struct{})
 			engine.mu.Unlock()
-			go func() { _, _ = m.moveOne(context.Background(), VerbApply, "HP001-2-1", MoveOptions{}) }()
+			go func() { _, _ = m.Move(context.Background(), VerbApply, "HP001-2-1", MoveOptions{}) }()
 			<-engine.killed
 			require.NoError(t, os.Remove(filepath.Join(m.root, lockPath)))
 			engine.mu.Lock()

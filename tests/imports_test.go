@@ -21,12 +21,13 @@ const module = "github.com/openeuler/syscare/"
 // unless forbidden says no. Sub-packages live where their parent lives unless
 // they are listed themselves.
 var floors = [][]string{
-	{"engine/object", "engine/isa"},
+	{"engine/object", "engine/isa", "packaging"},
 	{"engine/patchobject"},
 	{"engine/diff"},
 	{"engine/build", "engine/user", "engine/kernel"},
 	{"state/metadata"},
 	{"state", "specgen"},
+	{"state/bus"},
 	{"rpmhooks"},
 	{"cmd"},
 	{"tests"},

@@ -83,3 +83,16 @@ func tool(t testing.TB, name string, args ...string) string {
 	require.NoError(t, err, "%s %v\n%s", name, args, out)
 	return string(out)
 }
+
+// needTools fails, or on a user's machine skips, where programs are missing.
+func needTools(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("CI") == "" {
+				t.Skipf("needs %s", name)
+			}
+			require.NoError(t, err)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openeuler/syscare/specgen/hotpatch"
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/bus"
 )
 
 // version is set by the linker for releases.
@@ -24,6 +25,7 @@ type program struct {
 	euid           int
 	executable     string
 	newEngine      func(*slog.Logger) state.Engine
+	connect        func(context.Context) (*bus.Client, error) // to the service; nil: there is none
 	build          func(context.Context, hotpatch.Request) (hotpatch.Result, error)
 
 	log *slog.Logger
@@ -52,6 +54,7 @@ func (p *program) app() *cli.App {
 		DisableSliceFlagSeparator: true, Suggest: true,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "root", Value: "/", EnvVars: []string{"SYSCARE_ROOT"}, Usage: "use the patches, states and lock under `DIR`"},
+			&cli.BoolFlag{Name: "direct", Usage: "do the work here, even if there is a SysCare service"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
 		},
 		Before: func(c *cli.Context) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,10 +48,8 @@ func checkTuning(c *cli.Context) error {
 	return nil
 }
 
-type moveFunc func(*state.Manager, context.Context, string, state.MoveOptions) (state.Result, error)
-
-func (p *program) moveCommand(name, usage string, flags []cli.Flag, move moveFunc) *cli.Command {
-	return &cli.Command{Name: name, Usage: usage, ArgsUsage: "PATCH...", Flags: flags, Action: func(c *cli.Context) error {
+func (p *program) moveCommand(verb state.Verb, usage string, flags []cli.Flag) *cli.Command {
+	return &cli.Command{Name: string(verb), Usage: usage, ArgsUsage: "PATCH...", Flags: flags, Action: func(c *cli.Context) error {
 		if err := checkTuning(c); err != nil {
 			return err
 		}
@@ -60,26 +57,24 @@ func (p *program) moveCommand(name, usage string, flags []cli.Flag, move moveFun
 		if err != nil {
 			return err
 		}
-		return p.moveAll(c, ids, move)
+		return p.moveAll(c, ids, verb)
 	}}
 }
 
 // moveAll moves each patch; all must exist before the first one is moved, and
 // one that fails does not hold up the others.
-func (p *program) moveAll(c *cli.Context, ids []string, move moveFunc) error {
-	if err := p.needRoot(c); err != nil {
-		return err
-	}
-	m, err := p.manager(c)
+func (p *program) moveAll(c *cli.Context, ids []string, verb state.Verb) error {
+	w, done, err := p.worker(c)
 	if err != nil {
 		return err
 	}
-	if err := m.Resolve(ids...); err != nil {
+	defer done()
+	if err := w.Resolve(c.Context, ids...); err != nil {
 		return err
 	}
 	var errs []error
 	for _, id := range ids {
-		res, err := move(m, c.Context, id, moveOptions(c))
+		res, err := w.Move(c.Context, verb, id, moveOptions(c))
 		if err != nil {
 			errs = append(errs, err)
 			if c.Err() != nil {
@@ -132,41 +127,42 @@ func count(n int, what string) string {
 
 func (p *program) applyCommand() *cli.Command {
 	flags := append(append(tuningFlags(), forceFlag()), objectFlags()...)
-	cmd := p.moveCommand("apply", "load and activate patches", flags, (*state.Manager).Apply)
+	cmd := p.moveCommand(state.VerbApply, "load and activate patches", flags)
 	cmd.Action = p.orObject(cmd.Action, state.Active)
 	return cmd
 }
 
 func (p *program) removeCommand() *cli.Command {
 	flags := append(append(tuningFlags(), forceFlag()), objectFlags()...)
-	cmd := p.moveCommand("remove", "deactivate and unload patches", flags, (*state.Manager).Remove)
+	cmd := p.moveCommand(state.VerbRemove, "deactivate and unload patches", flags)
 	cmd.Action = p.orObject(cmd.Action, state.Absent)
 	return cmd
 }
 
 func (p *program) activeCommand() *cli.Command {
-	cmd := p.moveCommand("active", "activate loaded patches", append(tuningFlags(), forceFlag()), (*state.Manager).Activate)
+	cmd := p.moveCommand(state.VerbActive, "activate loaded patches", append(tuningFlags(), forceFlag()))
 	cmd.Aliases = []string{"activate"}
 	return cmd
 }
 
 func (p *program) deactiveCommand() *cli.Command {
-	cmd := p.moveCommand("deactive", "deactivate patches and leave them loaded", append(tuningFlags(), forceFlag()), (*state.Manager).Deactivate)
+	cmd := p.moveCommand(state.VerbDeactive, "deactivate patches and leave them loaded", append(tuningFlags(), forceFlag()))
 	cmd.Aliases = []string{"deactivate"}
 	return cmd
 }
 
 func (p *program) acceptCommand() *cli.Command {
-	return p.moveCommand("accept", "accept active patches: they come back after a boot", nil, (*state.Manager).Accept)
+	return p.moveCommand(state.VerbAccept, "accept active patches: they come back after a boot", nil)
 }
 
 func (p *program) saveCommand() *cli.Command {
 	return &cli.Command{Name: "save", Usage: "save the states of all patches", Action: func(c *cli.Context) error {
-		m, err := p.writer(c)
+		w, done, err := p.writer(c)
 		if err != nil {
 			return err
 		}
-		n, err := m.Save(c.Context)
+		defer done()
+		n, err := w.Save(c.Context)
 		if err == nil && c.Bool("verbose") {
 			fmt.Fprintf(c.App.Writer, "saved the states of %d patches\n", n)
 		}
@@ -179,11 +175,12 @@ func (p *program) restoreCommand() *cli.Command {
 		Name: "restore", Usage: "restore the saved states of all patches",
 		Flags: append(append(tuningFlags(), forceFlag()), &cli.BoolFlag{Name: "accepted", Usage: "restore accepted patches only"}),
 		Action: func(c *cli.Context) error {
-			m, err := p.writer(c)
+			w, done, err := p.writer(c)
 			if err != nil {
 				return err
 			}
-			results, err := m.Restore(c.Context, c.Bool("accepted"), moveOptions(c))
+			defer done()
+			results, err := w.Restore(c.Context, c.Bool("accepted"), moveOptions(c))
 			for _, r := range results {
 				p.printResult(c, r)
 			}
@@ -196,11 +193,12 @@ func (p *program) rescanCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rescan", Usage: "look at patches and processes again and make them agree", Flags: tuningFlags()[:1],
 		Action: func(c *cli.Context) error {
-			m, err := p.writer(c)
+			w, done, err := p.writer(c)
 			if err != nil {
 				return err
 			}
-			results, err := m.Rescan(c.Context, moveOptions(c))
+			defer done()
+			results, err := w.Rescan(c.Context, moveOptions(c))
 			for _, r := range results {
 				p.printResult(c, r)
 			}
@@ -209,13 +207,10 @@ func (p *program) rescanCommand() *cli.Command {
 	}
 }
 
-// writer is the manager for a changing command without patch arguments.
-func (p *program) writer(c *cli.Context) (*state.Manager, error) {
+// writer is the worker for a changing command without patch arguments.
+func (p *program) writer(c *cli.Context) (worker, func(), error) {
 	if err := errors.Join(checkTuning(c), noArguments(c)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := p.needRoot(c); err != nil {
-		return nil, err
-	}
-	return p.manager(c)
+	return p.worker(c)
 }

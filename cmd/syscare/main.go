@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/openeuler/syscare/specgen/hotpatch"
+	"github.com/openeuler/syscare/state/bus"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -24,6 +25,6 @@ func newProgram() *program {
 	exe, _ := os.Executable() // "" finds the helpers in their installed place
 	return &program{
 		stdout: os.Stdout, stderr: os.Stderr, tty: term.IsTerminal(int(os.Stderr.Fd())),
-		euid: os.Geteuid(), executable: exe, newEngine: userengine.New, build: hotpatch.Build,
+		euid: os.Geteuid(), executable: exe, newEngine: userengine.New, connect: bus.Connect, build: hotpatch.Build,
 	}
 }

@@ -44,11 +44,12 @@ func (p *program) listCommand() *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			m, err := p.manager(c)
+			from, done, err := p.looker(c)
 			if err != nil {
 				return err
 			}
-			all, err := m.List(c.Context)
+			defer done()
+			all, err := from.List(c.Context)
 			if err != nil {
 				return err
 			}
@@ -102,7 +103,12 @@ func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name: "status", Usage: "show the state of patches", ArgsUsage: "PATCH...", Flags: []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
-			all, err := query(p, c, func(m *state.Manager, id string) (state.Status, error) { return m.Status(c.Context, id) })
+			from, done, err := p.looker(c)
+			if err != nil {
+				return err
+			}
+			defer done()
+			all, err := query(p, c, func(_ *state.Manager, id string) (state.Status, error) { return from.Status(c.Context, id) })
 			if c.Bool("json") && len(all) > 0 {
 				return errors.Join(printJSON(c.App.Writer, all), err)
 			}

@@ -9,8 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v2"
 
 	"github.com/openeuler/syscare/state"
@@ -21,7 +21,7 @@ var version = "dev"
 
 func main() {
 	userengine.RunGuardIfAsked()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, os.Stdout, os.Stderr, os.Args)
 	stop()
 	os.Exit(code)
@@ -31,11 +31,12 @@ func main() {
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) int {
 	cli.VersionFlag = &cli.BoolFlag{Name: "version", Aliases: []string{"V"}, Usage: "print the version"}
 	app := &cli.App{
-		Name: "syscared", Usage: "keep active patches in programs that start", Version: version,
+		Name: "syscared", Usage: "the SysCare service: patches on the bus, and in programs that start", Version: version,
 		Writer: stdout, ErrWriter: stderr, HideHelpCommand: true,
 		ExitErrHandler: func(*cli.Context, error) {},
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "foreground", Usage: "stay in the foreground and use no bus (this is all that it does)"},
+			&cli.BoolFlag{Name: "foreground", Usage: "use no bus: only look after active patches"},
+			&cli.DurationFlag{Name: "idle", Value: time.Minute, Usage: "leave the bus after `DURATION` without a call while no patch is active; 0: never"},
 			&cli.StringFlag{Name: "root", EnvVars: []string{"SYSCARE_ROOT"}, Hidden: true},
 			&cli.DurationFlag{Name: "probation", Value: userengine.DefaultProbation, Usage: "blame a patch for crashes in its code for `DURATION` after its activation"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log each process that is patched"},
@@ -69,11 +70,16 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return userengine.Attend(c.Context, m, userengine.AttendOptions{
+	attend := userengine.AttendOptions{
 		Root: c.String("root"), Logger: log, Probation: c.Duration("probation"),
-		Ready: func(files int) {
-			fmt.Fprintf(c.App.Writer, "looking after %d files\n", files)
-			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
-		},
-	})
+		Ready: func(_, files int) { fmt.Fprintf(c.App.Writer, "looking after %d files\n", files) },
+	}
+	if !c.Bool("foreground") {
+		return onBus(c.Context, m, attend, c.Duration("idle"))
+	}
+	a, err := userengine.NewAttendant(m, attend)
+	if err != nil {
+		return err
+	}
+	return a.Run(c.Context)
 }

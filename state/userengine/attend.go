@@ -31,8 +31,9 @@ type AttendOptions struct {
 	Logger    *slog.Logger
 	Probation time.Duration // DefaultProbation if 0
 	// Ready is called when all that is active is watched, at first and after
-	// each change; may be nil.
-	Ready func(files int)
+	// each change, with the number of entities that are active and of files that
+	// are watched; may be nil.
+	Ready func(active, files int)
 }
 
 // Attendant looks after active patches: processes that start or load a target
@@ -43,6 +44,8 @@ type Attendant struct {
 	manager *state.Manager
 	watcher *user.Watcher
 
+	refreshing sync.Mutex // one Refresh at a time
+
 	mu     sync.Mutex
 	wanted []state.Wanted
 	places map[user.Process][]user.Place
@@ -50,14 +53,19 @@ type Attendant struct {
 	looked int                           // how many there were when all were looked at
 }
 
-// Attend looks after the active patches of a manager until ctx ends.
-func Attend(ctx context.Context, m *state.Manager, o AttendOptions) error {
+// NewAttendant makes an attendant for the active patches of a manager.
+func NewAttendant(m *state.Manager, o AttendOptions) (*Attendant, error) {
 	o.Root, o.Probation = cmp.Or(o.Root, "/"), cmp.Or(o.Probation, DefaultProbation)
 	a := &Attendant{AttendOptions: o, manager: m, places: map[user.Process][]user.Place{}, since: map[user.Process][]user.Place{}}
 	var err error
 	if a.watcher, err = user.NewWatcher(o.Logger, a.started); err != nil {
-		return err
+		return nil, err
 	}
+	return a, nil
+}
+
+// Run looks after the active patches until ctx ends.
+func (a *Attendant) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var work sync.WaitGroup
@@ -73,7 +81,7 @@ func Attend(ctx context.Context, m *state.Manager, o AttendOptions) error {
 	run(func(ctx context.Context) error {
 		// Crashes are worth knowing of, and no reason to leave programs alone.
 		if err := user.WatchCrashes(ctx, func(c user.Crash) { a.crashed(ctx, c) }); err != nil {
-			o.Logger.Warn("crashes are not noticed", "error", err)
+			a.Logger.Warn("crashes are not noticed", "error", err)
 		}
 		return nil
 	})
@@ -87,38 +95,32 @@ func Attend(ctx context.Context, m *state.Manager, o AttendOptions) error {
 
 // follow takes notice of what becomes active and what does not stay so.
 func (a *Attendant) follow(ctx context.Context) error {
-	dir := filepath.Join(a.Root, "var/lib/syscare")
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	changed, err := state.Changes(ctx, a.Root)
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
+		return err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	known := false
-	buf := make([]byte, 64<<10)
+	often := time.NewTicker(200 * time.Millisecond)
+	defer often.Stop()
 	for {
-		if !known { // it comes with the first patch
-			_, err := unix.InotifyAddWatch(fd, dir, unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE|unix.IN_DELETE_SELF)
-			known = err == nil
-		}
-		a.refresh(ctx)
-		for {
-			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			_, _ = unix.Poll(fds, 200)
-			if ctx.Err() != nil {
-				return nil
-			}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			a.Refresh(ctx)
+		case <-often.C:
 			if a.outgrown() {
 				a.look(ctx)
-			}
-			if n, err := unix.Read(fd, buf); n > 0 || err == nil || !known {
-				break
 			}
 		}
 	}
 }
 
-// refresh makes the watched files those of the patches that are active now.
-func (a *Attendant) refresh(ctx context.Context) {
+// Refresh makes the watched files those of the patches that are active now. It
+// comes by itself when something has changed; who changes something and wants it
+// done when it returns calls it.
+func (a *Attendant) Refresh(ctx context.Context) {
+	a.refreshing.Lock()
+	defer a.refreshing.Unlock()
 	wanted, err := a.manager.Wanted(ctx)
 	if err != nil && ctx.Err() == nil {
 		a.Logger.Warn("some patches cannot be looked after", "error", err)
@@ -148,7 +150,7 @@ func (a *Attendant) refresh(ctx context.Context) {
 	}
 	a.look(ctx)
 	if a.Ready != nil {
-		a.Ready(len(files))
+		a.Ready(len(wanted), len(files))
 	}
 }
 

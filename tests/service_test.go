@@ -79,6 +79,16 @@ func (m *machine) patchVersion(name, version, macro string) {
 	require.NoError(m.t, os.WriteFile(filepath.Join(installed, "program.o"), data, 0o640))
 }
 
+// entity is the UUID of the entity of an installed patch.
+func (m *machine) entity(uuid string) string {
+	m.t.Helper()
+	data, err := os.ReadFile(filepath.Join(m.root, "usr/lib/syscare/patches", uuid, metadata.FileName))
+	require.NoError(m.t, err)
+	p, err := metadata.Parse(data)
+	require.NoError(m.t, err)
+	return p.Entities[0].UUID
+}
+
 func (m *machine) must(args ...string) string {
 	m.t.Helper()
 	return must(m.t, append([]string{"--root", m.root}, args...)...)

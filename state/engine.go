@@ -24,6 +24,8 @@ type Process struct {
 	PID   int    `json:"pid"`
 	Name  string `json:"name"`
 	Start uint64 `json:"start"`
+	// Executable is the path of its program, "" if it cannot be told.
+	Executable string `json:"executable,omitempty"`
 }
 
 // Entity is what the engine needs of an entity. Object may be nil when code is

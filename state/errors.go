@@ -23,6 +23,8 @@ var (
 	ErrCorrupt = errors.New("damaged")
 	// ErrSuspended: the patch was switched off because its code crashed.
 	ErrSuspended = errors.New("the patch is suspended")
+	// ErrBlocked: an administrator does not want the patch.
+	ErrBlocked = errors.New("the patch is blocked")
 	// ErrConflict: another patch already replaces the same code.
 	ErrConflict = errors.New("conflict with another patch")
 	// ErrMismatch: a program is not the one that the patch was made for.

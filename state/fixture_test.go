@@ -65,7 +65,7 @@ func (f *fakeEngine) Find(_ context.Context, id object.BuildID) ([]Process, erro
 		if p := f.procs[pid]; p != nil {
 			for _, has := range p.ids {
 				if has == id {
-					out = append(out, Process{PID: pid, Name: "server", Start: 1})
+					out = append(out, Process{PID: pid, Name: "server", Start: 1, Executable: fmt.Sprintf("/usr/bin/server%d", pid)})
 				}
 			}
 		}
@@ -196,7 +196,7 @@ func patchObject(t testing.TB, entity string, id object.BuildID, at object.Addre
 
 func newManager(t testing.TB, root string, e Engine) *Manager {
 	t.Helper()
-	m, err := New(Options{Root: root, Engine: e, LockWait: 100 * time.Millisecond, Parallel: 1,
+	m, err := New(Options{Root: root, Engine: e, LockWait: 100 * time.Millisecond, Settings: Settings{Parallel: 1},
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	require.NoError(t, err)
 	return m

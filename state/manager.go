@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/openeuler/syscare/state/metadata"
@@ -26,8 +27,7 @@ type Options struct {
 	// LockWait is how long to wait for another command. Default
 	// DefaultLockWait.
 	LockWait time.Duration
-	// Parallel bounds how many processes are changed at once. Default 8.
-	Parallel int
+	Settings
 }
 
 // Manager answers questions about the installed patches and moves them.
@@ -36,8 +36,8 @@ type Manager struct {
 	engine   Engine
 	log      *slog.Logger
 	lockWait time.Duration
-	parallel int
 	boot     string
+	settings atomic.Pointer[Settings]
 }
 
 // New makes a Manager. It touches nothing.
@@ -47,8 +47,9 @@ func New(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		root: cmp.Or(o.Root, "/"), engine: o.Engine, log: cmp.Or(o.Logger, slog.Default()),
-		lockWait: cmp.Or(o.LockWait, DefaultLockWait), parallel: cmp.Or(o.Parallel, 8),
+		lockWait: cmp.Or(o.LockWait, DefaultLockWait),
 	}
+	m.Configure(o.Settings)
 	// Without /proc there are no processes, and all boots look the same.
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {

@@ -125,7 +125,7 @@ func TestManyProcesses(t *testing.T) {
 	root, engine := t.TempDir(), newFake(pids...)
 	entity := addPatch(t, root, patchSpec{}).Entities[0].UUID
 	m := newManager(t, root, engine)
-	m.parallel = 8
+	m.Configure(Settings{Parallel: 8})
 	engine.fail[40] = ErrBusy
 	_, err := m.Apply(t.Context(), "HP001", MoveOptions{})
 	require.ErrorIs(t, err, ErrBusy)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 	if intent.Verb != VerbAccept {
 		out = v.m.bring(ctx, change{
 			entities: entities, names: v.names(p), want: intent.To.presence(), raise: raise,
-			tuning: Tuning{o.Timeout, o.Force}, bestEffort: o.BestEffort, progress: o.Progress,
+			tuning: Tuning{cmp.Or(o.Timeout, v.m.settings.Load().Timeout), o.Force}, bestEffort: o.BestEffort, progress: o.Progress,
 		})
 		v.forget()
 	}
@@ -164,7 +165,7 @@ func (v *view) prepare(ctx context.Context, p *Installed, intent pending, raise 
 		return nil, err
 	}
 	if raise {
-		if err := v.checkSuspended(p, o.Force); err != nil {
+		if err := errors.Join(v.checkBlocked(p), v.checkSuspended(p, o.Force)); err != nil {
 			return nil, err
 		}
 	}

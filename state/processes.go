@@ -107,7 +107,7 @@ func (m *Manager) plan(ctx context.Context, c change, skip map[int]bool) ([]*job
 		slices.Reverse(entities)
 	}
 	for _, e := range entities {
-		procs, err := m.engine.Find(ctx, e.BuildID)
+		procs, err := m.processes(ctx, e.BuildID)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (m *Manager) plan(ctx context.Context, c change, skip map[int]bool) ([]*job
 func (m *Manager) presences(ctx context.Context, procs []Process, skip map[int]bool) []seenProcess {
 	seen := make([]seenProcess, len(procs))
 	var group errgroup.Group
-	group.SetLimit(m.parallel)
+	group.SetLimit(m.settings.Load().Parallel)
 	for i, p := range procs {
 		if skip[p.PID] {
 			continue
@@ -170,7 +170,7 @@ func (m *Manager) run(ctx context.Context, c change, jobs []*job) []Report {
 
 		finished int
 	)
-	places := make(chan struct{}, m.parallel)
+	places := make(chan struct{}, m.settings.Load().Parallel)
 	for _, j := range jobs {
 		places <- struct{}{}
 		if stop.Load() || ctx.Err() != nil {

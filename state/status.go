@@ -153,7 +153,7 @@ func (v *view) processes(ctx context.Context, id object.BuildID) findResult {
 	if r, ok := v.found[id]; ok {
 		return r
 	}
-	procs, err := v.m.engine.Find(ctx, id)
+	procs, err := v.m.processes(ctx, id)
 	r := findResult{err: err}
 	for _, p := range procs {
 		carries, err := v.m.engine.Presence(ctx, p)

@@ -363,3 +363,37 @@ func TestServiceLeavesWhenIdle(t *testing.T) {
 	require.Contains(t, must(t, "--verbose", "apply", "HP001"), "ACTIVED")
 	require.Equal(t, "fixed", m.says())
 }
+
+// The configuration counts for the service, which reads it again when it is told
+// to; one with errors changes nothing.
+func TestServiceConfiguration(t *testing.T) {
+	m := newMachine(t, "greets.c")
+	m.patch("HP001", "-DPATCHED")
+	path := filepath.Join(m.root, "etc/syscare/syscare.toml")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	configure := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o644)) }
+	configure("blocked = [\"program\"]\n")
+	m.systemBus("--verbose")
+	conn := m.connect()
+	patch := bus.PatchPath(firstPatch)
+	apply := func() string {
+		return busCall(conn, patch, bus.PatchInterface+".Apply", map[string]dbus.Variant{})
+	}
+	require.Equal(t, "Refused", apply())
+	var pid uint32
+	require.NoError(t, conn.BusObject().Call("org.freedesktop.DBus.GetConnectionUnixProcessID", 0, bus.Name).Store(&pid))
+	configure("blocked = []\nnonsense = 1\n")
+	require.NoError(t, syscall.Kill(int(pid), syscall.SIGHUP))
+	time.Sleep(300 * time.Millisecond)
+	require.Equal(t, "Refused", apply(), "it stays what it was")
+	r := syscare(t, "--root", m.root, "apply", "HP001")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, `line 2: there is no key "nonsense"`)
+	configure("skipped = [\"/no/such/program\"]\n")
+	require.NoError(t, syscall.Kill(int(pid), syscall.SIGHUP))
+	require.Eventually(t, func() bool { return apply() == "" }, 10*time.Second, 50*time.Millisecond)
+	require.Equal(t, "fixed", m.says())
+	configure("skipped = [\"" + m.program + "\"]\n")
+	require.NoError(t, syscall.Kill(int(pid), syscall.SIGHUP))
+	require.Eventually(t, func() bool { return m.says() == "flawed" }, 10*time.Second, 50*time.Millisecond, "left out from now on")
+}

@@ -25,7 +25,7 @@ var floors = [][]string{
 	{"engine/patchobject"},
 	{"engine/diff"},
 	{"engine/build", "engine/user", "engine/kernel"},
-	{"state/metadata"},
+	{"state/metadata", "state/config"},
 	{"state", "specgen"},
 	{"state/bus"},
 	{"rpmhooks"},

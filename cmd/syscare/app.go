@@ -13,6 +13,8 @@ import (
 	"github.com/openeuler/syscare/specgen/hotpatch"
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/bus"
+	"github.com/openeuler/syscare/state/config"
+	"github.com/openeuler/syscare/state/userengine"
 )
 
 // version is set by the linker for releases.
@@ -106,8 +108,18 @@ func versionString() string {
 	return "(devel)"
 }
 
+// raises are the commands that bring code into processes.
+var raises = map[string]bool{"apply": true, "active": true, "restore": true, "rescan": true}
+
 func (p *program) manager(c *cli.Context) (*state.Manager, error) {
-	return state.New(state.Options{Root: c.String("root"), Engine: p.newEngine(p.log), Logger: p.log})
+	conf, err := config.Load(c.String("root"))
+	if err != nil && raises[c.Command.Name] {
+		return nil, err
+	}
+	if err != nil { // what only looks, or takes out, goes on
+		fmt.Fprintf(p.stderr, "Warning: %v\n", err)
+	}
+	return state.New(state.Options{Root: c.String("root"), Engine: p.newEngine(p.log), Logger: p.log, Settings: userengine.Settings(conf)})
 }
 
 // needRoot is the first thing that commands do which change something.

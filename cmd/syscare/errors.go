@@ -37,7 +37,7 @@ func exitCode(err error) int {
 		return 3
 	case errors.Is(err, state.ErrLocked), errors.Is(err, state.ErrBusy):
 		return 4
-	case errors.As(err, &refusal), errors.As(err, &unreplayable), isAny(err, state.ErrState, state.ErrInsecure, state.ErrCorrupt, state.ErrConflict, state.ErrSuspended,
+	case errors.As(err, &refusal), errors.As(err, &unreplayable), isAny(err, state.ErrState, state.ErrInsecure, state.ErrCorrupt, state.ErrConflict, state.ErrSuspended, state.ErrBlocked,
 		state.ErrMismatch, state.ErrHook, state.ErrUnsupported, patchobject.ErrCorrupt):
 		return 5
 	default:

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/config"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -36,9 +37,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) int {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "foreground", Usage: "use no bus: only look after active patches"},
-			&cli.DurationFlag{Name: "idle", Value: time.Minute, Usage: "leave the bus after `DURATION` without a call while no patch is active; 0: never"},
+			&cli.DurationFlag{Name: "idle", Usage: "leave the bus after `DURATION` without a call while no patch is active; 0: never (default: from syscare.toml)"},
 			&cli.StringFlag{Name: "root", EnvVars: []string{"SYSCARE_ROOT"}, Hidden: true},
-			&cli.DurationFlag{Name: "probation", Value: userengine.DefaultProbation, Usage: "blame a patch for crashes in its code for `DURATION` after its activation"},
+			&cli.DurationFlag{Name: "probation", Usage: "blame a patch for crashes in its code for `DURATION` after its activation (default: from syscare.toml)"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "log each process that is patched"},
 		},
 		Action: serve,
@@ -55,7 +56,7 @@ func serve(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; see syscared --help", c.Args().First())
 	}
-	if c.Duration("probation") <= 0 {
+	if c.IsSet("probation") && c.Duration("probation") <= 0 {
 		return errors.New("--probation: want a time above zero, e.g. 60s")
 	}
 	if os.Geteuid() != 0 {
@@ -66,20 +67,57 @@ func serve(c *cli.Context) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	m, err := state.New(state.Options{Root: c.String("root"), Engine: userengine.New(log), Logger: log})
+	conf, err := config.Load(c.String("root"))
 	if err != nil {
 		return err
 	}
+	m, err := state.New(state.Options{Root: c.String("root"), Engine: userengine.New(log), Logger: log, Settings: userengine.Settings(conf)})
+	if err != nil {
+		return err
+	}
+	reloadOnHangup(c.Context, c.String("root"), m, log)
 	attend := userengine.AttendOptions{
-		Root: c.String("root"), Logger: log, Probation: c.Duration("probation"),
+		Root: c.String("root"), Logger: log, Probation: orFlag(c, "probation", conf.Probation),
 		Ready: func(_, files int) { fmt.Fprintf(c.App.Writer, "looking after %d files\n", files) },
 	}
 	if !c.Bool("foreground") {
-		return onBus(c.Context, m, attend, c.Duration("idle"))
+		return onBus(c.Context, m, attend, orFlag(c, "idle", conf.Idle))
 	}
 	a, err := userengine.NewAttendant(m, attend)
 	if err != nil {
 		return err
 	}
 	return a.Run(c.Context)
+}
+
+// orFlag is the flag if it is given, else what is configured.
+func orFlag(c *cli.Context, name string, configured config.Duration) time.Duration {
+	if c.IsSet(name) {
+		return c.Duration(name)
+	}
+	return time.Duration(configured)
+}
+
+// reloadOnHangup reads the configuration again at each SIGHUP. One with errors
+// changes nothing.
+func reloadOnHangup(ctx context.Context, root string, m *state.Manager, log *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+			}
+			conf, err := config.Load(root)
+			if err != nil {
+				log.Error("the configuration stays what it was", "error", err)
+				continue
+			}
+			m.Configure(userengine.Settings(conf))
+			log.Info("configuration read again")
+		}
+	}()
 }

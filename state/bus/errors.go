@@ -30,6 +30,7 @@ var kinds = []struct {
 	{"Refused", state.ErrMismatch},
 	{"Refused", state.ErrSuspended},
 	{"Refused", state.ErrHook},
+	{"Refused", state.ErrBlocked},
 	{"Refused", state.ErrUnsupported},
 	{"NotAuthorized", state.ErrPermission},
 	{"Cancelled", context.Canceled},

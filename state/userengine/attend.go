@@ -216,6 +216,9 @@ func (a *Attendant) outgrown() bool {
 
 // started patches a process that starts or loads a target.
 func (a *Attendant) started(ctx context.Context, s user.Start) {
+	if a.manager.Skips(executable(s.Process.PID)) {
+		return
+	}
 	a.mu.Lock()
 	wanted := a.wanted
 	a.mu.Unlock()

@@ -17,11 +17,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
 	"github.com/openeuler/syscare/engine/user"
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/config"
 )
 
 // errNoCode says that a process cannot be given a patch whose files are gone.
@@ -31,6 +33,11 @@ type engine struct{ log *slog.Logger }
 
 // New makes the engine. The program must have called RunGuardIfAsked.
 func New(log *slog.Logger) state.Engine { return &engine{log: log} }
+
+// Settings are those of the manager in a configuration.
+func Settings(c config.Config) state.Settings {
+	return state.Settings{Blocked: c.Blocked, Skipped: c.Skipped, Timeout: time.Duration(c.Timeout), Parallel: c.Parallel}
+}
 
 // RunGuardIfAsked must be the first call of main: the program is also its own
 // guard. It returns unless that was asked for.
@@ -44,9 +51,18 @@ func (e *engine) Find(ctx context.Context, id object.BuildID) ([]state.Process, 
 	}
 	var out []state.Process
 	for _, p := range found {
-		out = append(out, state.Process{PID: p.PID, Name: name(p.PID), Start: p.StartTime})
+		out = append(out, state.Process{PID: p.PID, Name: name(p.PID), Start: p.StartTime, Executable: executable(p.PID)})
 	}
 	return out, nil
+}
+
+// executable is the path of the process's program.
+func executable(pid int) string {
+	path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(path, " (deleted)")
 }
 
 // name is the process's own name for itself, made safe to print.

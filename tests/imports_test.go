@@ -25,7 +25,7 @@ var floors = [][]string{
 	{"engine/patchobject"},
 	{"engine/diff"},
 	{"engine/build", "engine/user", "engine/kernel"},
-	{"state/metadata", "state/config"},
+	{"state/metadata", "state/config", "state/journal"},
 	{"state", "specgen"},
 	{"state/bus"},
 	{"rpmhooks"},

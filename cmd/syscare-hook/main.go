@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/journal"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -93,7 +94,7 @@ func (h hook) dispatch(ctx context.Context, args []string) error {
 
 // erase takes the patch out of all processes.
 func (h hook) erase(ctx context.Context, id string) error {
-	log := slog.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	log := slog.New(journal.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	m, err := state.New(state.Options{Root: h.root, Engine: h.newEngine(log), Logger: log})
 	if err != nil {
 		return err

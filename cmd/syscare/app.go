@@ -14,6 +14,7 @@ import (
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/bus"
 	"github.com/openeuler/syscare/state/config"
+	"github.com/openeuler/syscare/state/journal"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -64,7 +65,7 @@ func (p *program) app() *cli.App {
 			if c.Bool("verbose") {
 				level = slog.LevelInfo
 			}
-			p.log = slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+			p.log = slog.New(journal.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})))
 			return nil
 		},
 		Action:         noCommand,
@@ -73,7 +74,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.buildCommand(), p.listCommand(), p.infoCommand(), p.statusCommand(), p.targetCommand(), p.checkCommand(),
 			p.applyCommand(), p.removeCommand(), p.activeCommand(), p.deactiveCommand(), p.acceptCommand(),
-			p.saveCommand(), p.restoreCommand(), p.rescanCommand(),
+			p.saveCommand(), p.restoreCommand(), p.rescanCommand(), p.logCommand(), p.metricsCommand(),
 			p.inspectCommand(), p.diffCommand(), p.manCommand(),
 		},
 	}

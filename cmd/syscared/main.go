@@ -15,6 +15,7 @@ import (
 
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/config"
+	"github.com/openeuler/syscare/state/journal"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -66,7 +67,7 @@ func serve(c *cli.Context) error {
 	if c.Bool("verbose") {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	log := slog.New(journal.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})))
 	conf, err := config.Load(c.String("root"))
 	if err != nil {
 		return err

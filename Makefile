@@ -10,7 +10,7 @@ PREFIX      ?= /usr
 BINDIR      ?= $(PREFIX)/bin
 LIBEXECDIR  ?= $(PREFIX)/libexec/syscare
 INCLUDEDIR  ?= $(PREFIX)/include
-MANDIR      ?= $(PREFIX)/share/man/man8
+MANDIR      ?= $(PREFIX)/share/man
 COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
 DBUSDIR     ?= $(PREFIX)/share/dbus-1
 POLKITDIR   ?= $(PREFIX)/share/polkit-1/actions
@@ -91,8 +91,9 @@ install: build ## install into DESTDIR
 	install -d $(DESTDIR)$(UNITDIR)
 	install -m 0644 packaging/syscared.service packaging/syscare-restore.service $(DESTDIR)$(UNITDIR)/
 	install -D -m 0644 packaging/syscare.tmpfiles $(DESTDIR)$(TMPFILESDIR)/syscare.conf
-	install -d $(DESTDIR)$(MANDIR)
-	bin/syscare man >$(DESTDIR)$(MANDIR)/syscare.8
+	install -D -m 0644 packaging/syscared.8 $(DESTDIR)$(MANDIR)/man8/syscared.8
+	install -D -m 0644 packaging/syscare.toml.5 $(DESTDIR)$(MANDIR)/man5/syscare.toml.5
+	bin/syscare man >$(DESTDIR)$(MANDIR)/man8/syscare.8
 
 .PHONY: clean
 clean: ## remove what was built here (not the caches)

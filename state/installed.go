@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/openeuler/syscare/engine/patchobject"
 	"github.com/openeuler/syscare/state/metadata"
@@ -58,14 +60,23 @@ func readInstalled(root string) ([]*Installed, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*Installed
-	for _, name := range names {
-		// Other names are not patches: rpm's temporary files, an editor's copy.
-		if id, err := uuid.Parse(name); err != nil || id.String() != name {
-			continue
-		}
-		all = append(all, readPatch(dir, name))
+	// Other names are not patches: rpm's temporary files, an editor's copy.
+	names = slices.DeleteFunc(names, func(name string) bool {
+		id, err := uuid.Parse(name)
+		return err != nil || id.String() != name
+	})
+	all := make([]*Installed, len(names))
+	var group errgroup.Group
+	workers := runtime.GOMAXPROCS(0) // the work is the kernel's
+	for w := range workers {
+		group.Go(func() error {
+			for i := w; i < len(names); i += workers {
+				all[i] = readPatch(dir, names[i])
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // each patch has its own problem
 	slices.SortFunc(all, func(a, b *Installed) int {
 		if c := strings.Compare(a.FullName(), b.FullName()); c != 0 {
 			return c

@@ -3,7 +3,6 @@ package state
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -37,7 +36,12 @@ func newTrustedDir(fd int, path string, err error) (*trustedDir, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	d := &trustedDir{os.NewFile(uintptr(fd), path), path}
-	if err := checkOwner(d.f); err != nil {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		d.close()
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if err := checkOwner(&st, path); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -60,39 +64,44 @@ func (d *trustedDir) read(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	defer func() { _ = unix.Close(fd) }() // it was only read
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if !info.Mode().IsRegular() {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("%w: %s is not a regular file", ErrInsecure, path)
 	}
-	if err := checkOwner(f); err != nil {
+	if err := checkOwner(&st, path); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
+	// A byte more than there is, to see that there is no more.
+	data := make([]byte, min(max(st.Size, 0), limit)+1)
+	for n := 0; ; {
+		got, err := unix.Read(fd, data[n:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case got == 0:
+			return data[:n], nil
+		}
+		if n += max(got, 0); int64(n) > limit {
+			return nil, fmt.Errorf("%w: %s has more than %d bytes", ErrCorrupt, path, limit)
+		}
+		if n == len(data) { // it has grown
+			data = append(data, make([]byte, len(data))...)
+		}
 	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%w: %s has more than %d bytes", ErrCorrupt, path, limit)
-	}
-	return data, nil
 }
 
-// checkOwner demands that root owns f and that nobody else can write it.
-func checkOwner(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
+// checkOwner demands that root owns a file and that nobody else can write it.
+func checkOwner(st *unix.Stat_t, path string) error {
 	if st.Uid != 0 {
-		return fmt.Errorf("%w: %s belongs to user %d; reinstall the patch package, or `chown root`", ErrInsecure, f.Name(), st.Uid)
+		return fmt.Errorf("%w: %s belongs to user %d; reinstall the patch package, or `chown root`", ErrInsecure, path, st.Uid)
 	}
 	if st.Mode&0o022 != 0 {
-		return fmt.Errorf("%w: %s is writable by group or others (mode %04o); `chmod go-w` it", ErrInsecure, f.Name(), st.Mode&0o7777)
+		return fmt.Errorf("%w: %s is writable by group or others (mode %04o); `chmod go-w` it", ErrInsecure, path, st.Mode&0o7777)
 	}
 	return nil
 }

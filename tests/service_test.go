@@ -23,13 +23,13 @@ import (
 
 // A machine is a root directory with a program in it and installed patches.
 type machine struct {
-	t                     *testing.T
+	t                     testing.TB
 	root, program, source string
 	patches               int
 }
 
 // newMachine has a program made of a file of testdata.
-func newMachine(t *testing.T, source string) *machine {
+func newMachine(t testing.TB, source string) *machine {
 	t.Helper()
 	m := &machine{t: t, root: t.TempDir(), source: filepath.Join("testdata", source)}
 	require.NoError(t, os.Chmod(m.root, 0o755))
@@ -101,7 +101,7 @@ func (m *machine) says() string {
 
 // A service is syscared on a machine.
 type service struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
 }

@@ -96,7 +96,11 @@ func (p *patch) processes() ([]processStatus, *dbus.Error) {
 	if err != nil {
 		return nil, toBus(err)
 	}
-	if err := p.s.show(ctx, st); err != nil {
+	meta, err := p.s.manager.Info(ctx, p.uuid)
+	if err != nil {
+		meta = nil
+	}
+	if err := p.s.show(st, meta); err != nil {
 		return nil, toBus(err)
 	}
 	return toProcesses(st), nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openeuler/syscare/packaging"
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/metadata"
 )
 
 // Options configure a Service.
@@ -237,11 +238,19 @@ func (s *Service) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	installed, err := s.manager.Installed()
+	if err != nil {
+		return err
+	}
+	metas := map[string]*metadata.Patch{}
+	for _, p := range installed {
+		metas[p.UUID] = p.Meta
+	}
 	var errs []error
 	seen := map[string]bool{}
 	for _, st := range all {
 		seen[st.UUID] = true
-		errs = append(errs, s.show(ctx, st))
+		errs = append(errs, s.show(st, metas[st.UUID]))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,12 +263,9 @@ func (s *Service) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// show makes the object of a patch say what its status says.
-func (s *Service) show(ctx context.Context, st state.Status) error {
-	meta, err := s.manager.Info(ctx, st.UUID)
-	if err != nil {
-		meta = nil // the status has the reason
-	}
+// show makes the object of a patch say what its status says. meta is nil if it
+// cannot be used, for the reason that the status has.
+func (s *Service) show(st state.Status, meta *metadata.Patch) error {
 	now := patchProperties(st, meta)
 	s.mu.Lock()
 	defer s.mu.Unlock()

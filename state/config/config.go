@@ -32,9 +32,6 @@ type Config struct {
 	Blocked []string `toml:"blocked"`
 	// Skipped are executables, by absolute path, whose processes stay as they are.
 	Skipped []string `toml:"skipped"`
-	// OnInstall says what the installation of a patch package does: "apply", or
-	// "register", which leaves it to the administrator.
-	OnInstall string `toml:"on_install"`
 	// Probation is how long after its activation a patch is blamed for crashes.
 	Probation Duration `toml:"probation"`
 	// Timeout is how long busy code is waited for, for each process.
@@ -60,7 +57,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Default is what is so without a file.
 func Default() Config {
-	return Config{OnInstall: "apply", Probation: Duration(time.Minute), Timeout: Duration(5 * time.Second), Parallel: 8, Idle: Duration(time.Minute)}
+	return Config{Probation: Duration(time.Minute), Timeout: Duration(5 * time.Second), Parallel: 8, Idle: Duration(time.Minute)}
 }
 
 // Load reads the file under root. A key that is not known, or a value that makes
@@ -141,9 +138,6 @@ func (c Config) check() error {
 	var errs []error
 	bad := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
-	}
-	if c.OnInstall != "apply" && c.OnInstall != "register" {
-		bad("on_install", "%q is neither \"apply\" nor \"register\"", c.OnInstall)
 	}
 	if c.Parallel < 1 || c.Parallel > 1024 {
 		bad("parallel", "%d is not between 1 and 1024", c.Parallel)

@@ -14,7 +14,6 @@ func TestParse(t *testing.T) {
 # Patches of these packages stay out.
 blocked = ["glibc"]
 skipped = ["/usr/sbin/trader"]
-on_install = "register"
 probation = "5m"
 timeout = "500ms"
 parallel = 2
@@ -22,7 +21,7 @@ idle = "0s"
 `))
 	require.NoError(t, err)
 	require.Equal(t, Config{
-		Blocked: []string{"glibc"}, Skipped: []string{"/usr/sbin/trader"}, OnInstall: "register",
+		Blocked: []string{"glibc"}, Skipped: []string{"/usr/sbin/trader"},
 		Probation: Duration(5 * time.Minute), Timeout: Duration(500 * time.Millisecond), Parallel: 2,
 	}, c)
 	c, err = Parse(nil)
@@ -43,7 +42,6 @@ func TestParseErrors(t *testing.T) {
 		{"timeout = \"-1s\"\n", "negative"},
 		{"timeout = \"0s\"\n", "timeout: "},
 		{"probation = \"0s\"\n", "probation: want a time above zero"},
-		{"on_install = \"explode\"\n", `on_install: "explode" is neither`},
 		{"skipped = [\"sh\"]\n", `skipped: "sh" is no absolute path`},
 		{"blocked = [\"\"]\n", "blocked: "},
 	} {

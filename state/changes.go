@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -9,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// changeSettle is how long changes are collected before they are told of: a
-// package brings many files.
+// changeSettle is how long changes of files of patches are collected before they
+// are told of; those of the store are told of at once.
 const changeSettle = 50 * time.Millisecond
 
 // Changes tells when the store or the installed patches under root may have
@@ -41,7 +42,11 @@ func Changes(ctx context.Context, root string) (<-chan struct{}, error) {
 			}
 			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 			if n, _ := unix.Poll(fds, 200); n > 0 {
-				time.Sleep(changeSettle)
+				n, _ := unix.Read(fd, buf)
+				news = n > 0
+				if !bytes.Contains(buf[:max(n, 0)], []byte(storeName+"\x00")) {
+					time.Sleep(changeSettle) // a package brings many files
+				}
 				for n, err := unix.Read(fd, buf); err == nil && n > 0; n, err = unix.Read(fd, buf) {
 					news = true
 				}

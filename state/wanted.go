@@ -28,7 +28,7 @@ func (m *Manager) Wanted(ctx context.Context) ([]Wanted, error) {
 	var errs []error
 	for _, p := range v.inOrder() {
 		rec := v.store.Patches[p.UUID]
-		if rec.BootID != m.boot || rec.State.presence() < Active {
+		if !rec.wanted(m.boot) {
 			continue
 		}
 		entities, err := v.load(p)
@@ -41,6 +41,30 @@ func (m *Manager) Wanted(ctx context.Context) ([]Wanted, error) {
 		}
 	}
 	return out, errors.Join(append(errs, ctx.Err())...)
+}
+
+// wanted reports whether processes that start are to have the patch. One whose
+// removal has begun is not wanted any more: the removal looks for the processes
+// that have it only after that is recorded.
+func (r *record) wanted(boot string) bool {
+	leaving := r.Pending != nil && r.Pending.BootID == boot && r.Pending.To.presence() < Active
+	return r.BootID == boot && r.State.presence() == Active && !leaving
+}
+
+// WantedNow reads which patches are wanted, by UUID, and nothing else: it is for
+// whoever has just given a process what was wanted before.
+func (m *Manager) WantedNow() (map[string]bool, error) {
+	store, lost, err := readStore(m.root)
+	if err := errors.Join(lost, err); err != nil {
+		return nil, err
+	}
+	now := map[string]bool{}
+	for uuid, rec := range store.Patches {
+		if rec.wanted(m.boot) {
+			now[uuid] = true
+		}
+	}
+	return now, nil
 }
 
 // Suspend switches a patch off in all processes and marks it: only with Force

@@ -198,6 +198,23 @@ func TestProgramsStartPatched(t *testing.T) {
 	require.NoError(t, meanwhile.Wait())
 }
 
+// What is removed is in no program that starts afterwards, also before the service
+// has taken notice.
+func TestRemovedIsGoneAtOnce(t *testing.T) {
+	m := newMachine(t, "greets.c")
+	m.patch("HP001", "-DPATCHED")
+	s := m.service()
+	s.looksAfter("0")
+	for range 20 {
+		m.must("apply", "HP001")
+		s.looksAfter("1")
+		require.Equal(t, "fixed", m.says())
+		m.must("remove", "HP001")
+		require.Equal(t, "flawed", m.says())
+		s.looksAfter("0")
+	}
+}
+
 // The next version of a patch takes the place of the former in every process.
 func TestAVersionReplacesTheFormer(t *testing.T) {
 	m := newMachine(t, "greets.c")

@@ -222,17 +222,15 @@ func (a *Attendant) started(ctx context.Context, s user.Start) {
 	a.mu.Lock()
 	wanted := a.wanted
 	a.mu.Unlock()
-	for _, w := range wanted {
-		if w.Entity.BuildID != s.BuildID {
-			continue
+	var has []state.Wanted
+	for range 3 { // what is wanted may change meanwhile
+		has = a.give(ctx, s, wanted, has)
+		now, err := a.manager.WantedNow()
+		if err != nil || !slices.ContainsFunc(has, func(w state.Wanted) bool { return !now[w.UUID] }) {
+			break
 		}
-		_, err := user.Apply(ctx, s.Process, w.Entity.Object, s.Options)
-		switch {
-		case err == nil:
-			a.Logger.Info("process patched", "patch", w.Patch, "pid", s.Process.PID, "held", s.Held)
-		case errors.Is(err, user.ErrAlready), isA[user.ErrGone](err):
-		default:
-			a.Logger.Warn("process not patched", "patch", w.Patch, "pid", s.Process.PID, "error", err)
+		if wanted, err = a.manager.Wanted(ctx); err != nil {
+			a.Logger.Warn("some patches cannot be looked after", "error", err)
 		}
 	}
 	there, err := user.Places(ctx, s.Process)
@@ -242,6 +240,36 @@ func (a *Attendant) started(ctx context.Context, s user.Start) {
 	a.mu.Lock()
 	a.places[s.Process], a.since[s.Process] = there, there
 	a.mu.Unlock()
+}
+
+// give applies what is wanted of a target to a process, takes out what it has and
+// is not, and returns what it has then.
+func (a *Attendant) give(ctx context.Context, s user.Start, wanted, had []state.Wanted) (has []state.Wanted) {
+	for _, w := range had {
+		if slices.ContainsFunc(wanted, func(v state.Wanted) bool { return v.UUID == w.UUID }) {
+			continue
+		}
+		if _, err := user.Remove(ctx, s.Process, w.Entity.UUID, s.Options); err != nil && !isA[user.ErrGone](err) {
+			a.Logger.Warn("process keeps a patch that was removed", "patch", w.Patch, "uuid", w.UUID, "pid", s.Process.PID, "error", err)
+		}
+	}
+	for _, w := range wanted {
+		if w.Entity.BuildID != s.BuildID {
+			continue
+		}
+		_, err := user.Apply(ctx, s.Process, w.Entity.Object, s.Options)
+		switch {
+		case err == nil:
+			a.Logger.Info("process patched", "patch", w.Patch, "uuid", w.UUID, "pid", s.Process.PID, "held", s.Held)
+			has = append(has, w)
+		case errors.Is(err, user.ErrAlready):
+			has = append(has, w)
+		case isA[user.ErrGone](err):
+		default:
+			a.Logger.Warn("process not patched", "patch", w.Patch, "uuid", w.UUID, "pid", s.Process.PID, "error", err)
+		}
+	}
+	return has
 }
 
 // crashed suspends the patch in whose code, or in what it called, a process has

@@ -83,7 +83,7 @@ func Serve(ctx context.Context, o Options, ready func(*Service)) error {
 	if err != nil {
 		return fmt.Errorf("watch who leaves the bus: %w", err)
 	}
-	reply, err := s.conn.RequestName(Name, dbus.NameFlagDoNotQueue|dbus.NameFlagAllowReplacement|dbus.NameFlagReplaceExisting)
+	reply, err := s.conn.RequestName(Name, dbus.NameFlagDoNotQueue)
 	if err == nil && reply != dbus.RequestNameReplyPrimaryOwner {
 		err = errors.New("somebody else has it")
 	}

@@ -26,7 +26,7 @@ func onBus(ctx context.Context, m *state.Manager, attend userengine.AttendOption
 	if err != nil {
 		return fmt.Errorf("connect to the system bus: %w; --foreground needs none", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // we are leaving
 	var active atomic.Int64
 	active.Store(-1) // not known yet
 	attended := attend.Ready

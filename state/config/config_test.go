@@ -33,7 +33,7 @@ idle = "0s"
 // counts.
 func TestParseErrors(t *testing.T) {
 	for _, row := range []struct{ text, says string }{
-		{"parallel = 2\n\nparalel = 3\n", `line 3: there is no key "paralel"`},
+		{"parallel = 2\n\nparallels = 3\n", `line 3: there is no key "parallels"`},
 		{"[limits]\nparallel = 2\n", `line 1: there is no key "limits"`},
 		{"parallel = \"many\"\n", "line 1, column 12: "},
 		{"parallel = 2\nparallel\n", "line 2"},

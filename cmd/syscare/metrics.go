@@ -15,15 +15,7 @@ func (p *program) metricsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "metrics", Usage: "print states of patches and processes as OpenMetrics text", Flags: []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			from, done, err := p.looker(c)
-			if err != nil {
-				return err
-			}
-			defer done()
-			all, err := from.List(c.Context)
+			all, err := p.listAll(c)
 			if err != nil {
 				return err
 			}

@@ -41,15 +41,7 @@ func (p *program) listCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list all patches and their states", Flags: []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
-			from, done, err := p.looker(c)
-			if err != nil {
-				return err
-			}
-			defer done()
-			all, err := from.List(c.Context)
+			all, err := p.listAll(c)
 			if err != nil {
 				return err
 			}
@@ -63,6 +55,19 @@ func (p *program) listCommand() *cli.Command {
 			return nil
 		},
 	}
+}
+
+// listAll gives the status of all patches, for a command without arguments.
+func (p *program) listAll(c *cli.Context) ([]state.Status, error) {
+	if err := noArguments(c); err != nil {
+		return nil, err
+	}
+	from, done, err := p.looker(c)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return from.List(c.Context)
 }
 
 func printList(w io.Writer, all []state.Status) {

@@ -21,15 +21,11 @@ import (
 	"github.com/openeuler/syscare/state"
 )
 
-// DefaultProbation is how long after its activation a patch is blamed for a
-// crash in its code.
-const DefaultProbation = time.Minute
-
 // AttendOptions configure an Attendant.
 type AttendOptions struct {
 	Root      string // as that of the manager
 	Logger    *slog.Logger
-	Probation time.Duration // DefaultProbation if 0
+	Probation time.Duration // after its activation a patch is blamed for crashes in its code so long
 	// Ready is called when all that is active is watched, at first and after
 	// each change, with the number of entities that are active and of files that
 	// are watched; may be nil.
@@ -55,7 +51,7 @@ type Attendant struct {
 
 // NewAttendant makes an attendant for the active patches of a manager.
 func NewAttendant(m *state.Manager, o AttendOptions) (*Attendant, error) {
-	o.Root, o.Probation = cmp.Or(o.Root, "/"), cmp.Or(o.Probation, DefaultProbation)
+	o.Root = cmp.Or(o.Root, "/")
 	a := &Attendant{AttendOptions: o, manager: m, places: map[user.Process][]user.Place{}, since: map[user.Process][]user.Place{}}
 	var err error
 	if a.watcher, err = user.NewWatcher(o.Logger, a.started); err != nil {

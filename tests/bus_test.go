@@ -71,16 +71,10 @@ func (m *machine) systemBus(serviceFlags ...string) {
 	text := strings.Replace(strings.Replace(string(activation), installed, command, 1), "SystemdService=syscared.service\n", "", 1)
 	require.NoError(m.t, os.WriteFile(filepath.Join(dir, "org.openeuler.SysCare1.service"), []byte(text), 0o644))
 
-	daemon := exec.Command("dbus-daemon", "--config-file="+filepath.Join(dir, "bus.conf"), "--nofork", "--print-address")
-	daemon.Stderr = os.Stderr
-	out, err := daemon.StdoutPipe()
-	require.NoError(m.t, err)
-	require.NoError(m.t, daemon.Start())
-	m.t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
-	lines := bufio.NewScanner(out)
-	require.True(m.t, lines.Scan())
-	m.t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", lines.Text())
-	go func() { _, _ = io.Copy(io.Discard, out) }()
+	m.bus = filepath.Join(dir, "bus.conf")
+	// A service that the bus has started is nobody's child.
+	m.t.Cleanup(func() { _ = exec.Command("pkill", "-KILL", "-f", "syscared --root "+m.root).Run() })
+	m.startBus()
 
 	const policy = "/usr/share/polkit-1/actions/org.openeuler.syscare1.policy"
 	if _, err := os.Stat(policy); err != nil {
@@ -89,6 +83,28 @@ func (m *machine) systemBus(serviceFlags ...string) {
 		require.NoError(m.t, os.WriteFile(policy, ours, 0o644))
 		m.t.Cleanup(func() { _ = os.Remove(policy) })
 	}
+	m.startPolkit()
+}
+
+// startBus starts the bus.
+func (m *machine) startBus() {
+	m.t.Helper()
+	daemon := exec.Command("dbus-daemon", "--config-file="+m.bus, "--nofork", "--print-address")
+	daemon.Stderr = os.Stderr
+	out, err := daemon.StdoutPipe()
+	require.NoError(m.t, err)
+	require.NoError(m.t, daemon.Start())
+	m.busPID = daemon.Process.Pid
+	m.t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	lines := bufio.NewScanner(out)
+	require.True(m.t, lines.Scan())
+	m.t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", lines.Text())
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+}
+
+// startPolkit starts polkit's service on the bus.
+func (m *machine) startPolkit() {
+	m.t.Helper()
 	polkitd := exec.Command("/usr/lib/polkit-1/polkitd", "--no-debug")
 	require.NoError(m.t, polkitd.Start())
 	m.t.Cleanup(func() { _ = polkitd.Process.Kill(); _ = polkitd.Wait() })

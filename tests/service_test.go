@@ -26,6 +26,8 @@ type machine struct {
 	t                     testing.TB
 	root, program, source string
 	patches               int
+	bus                   string // configuration of its system bus
+	busPID                int
 }
 
 // newMachine has a program made of a file of testdata.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -76,49 +75,18 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reloadOnHangup(c.Context, c.String("root"), m, log)
-	attend := userengine.AttendOptions{
-		Root: c.String("root"), Logger: log, Probation: orFlag(c, "probation", conf.Probation),
-		Ready: func(_, files int) { fmt.Fprintf(c.App.Writer, "looking after %d files\n", files) },
-	}
-	if !c.Bool("foreground") {
-		return onBus(c.Context, m, attend, orFlag(c, "idle", conf.Idle))
-	}
-	a, err := userengine.NewAttendant(m, attend)
-	if err != nil {
-		return err
-	}
-	return a.Run(c.Context)
+	s := &server{root: c.String("root"), manager: m, log: log, out: c.App.Writer, idle: setting(c, "idle"), probation: setting(c, "probation")}
+	s.configure(conf)
+	go s.reload(c.Context)
+	return s.serve(c.Context, !c.Bool("foreground"))
 }
 
-// orFlag is the flag if it is given, else what is configured.
-func orFlag(c *cli.Context, name string, configured config.Duration) time.Duration {
-	if c.IsSet(name) {
-		return c.Duration(name)
+// setting is what the flag says, once and for all, or what is configured.
+func setting(c *cli.Context, flag string) *duration {
+	s := new(duration)
+	if c.IsSet(flag) {
+		s.fixed = true
+		s.now.Store(int64(c.Duration(flag)))
 	}
-	return time.Duration(configured)
-}
-
-// reloadOnHangup reads the configuration again at each SIGHUP. One with errors
-// changes nothing.
-func reloadOnHangup(ctx context.Context, root string, m *state.Manager, log *slog.Logger) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hangups)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangups:
-			}
-			conf, err := config.Load(root)
-			if err != nil {
-				log.Error("the configuration stays what it was", "error", err)
-				continue
-			}
-			m.Configure(userengine.Settings(conf))
-			log.Info("configuration read again")
-		}
-	}()
+	return s
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -53,6 +54,12 @@ type Watcher struct {
 	watched map[fileID]watchedFile
 	dog     *watchdog
 	work    sync.WaitGroup
+
+	set       chan struct{} // closed when files have been set
+	setOnce   sync.Once
+	release   func() // sends away the watchdog of an earlier watcher
+	handsOver atomic.Bool
+	left      *os.File
 }
 
 type watchedFile struct {
@@ -61,22 +68,33 @@ type watchedFile struct {
 }
 
 // NewWatcher makes a watcher that calls patch for each start. The calls come
-// from several goroutines at once.
+// from several goroutines at once. It takes over what a watcher of this process has
+// handed over.
 func NewWatcher(log *slog.Logger, patch func(context.Context, Start)) (*Watcher, error) {
-	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_REPORT_TID|unix.FAN_UNLIMITED_QUEUE|unix.FAN_UNLIMITED_MARKS,
-		unix.O_RDONLY|unix.O_CLOEXEC|unix.O_LARGEFILE)
+	w := &Watcher{log: log, patch: patch, watched: map[fileID]watchedFile{}, set: make(chan struct{})}
+	var err error
+	w.fd, w.release, err = watchDescriptor()
 	if err != nil {
 		return nil, fmt.Errorf("watch for programs that start (fanotify): %w", err)
 	}
-	dog, err := startWatchdog(maxHold)
+	w.dog, err = startWatchdog(maxHold)
 	if err == nil {
 		err = guard.send(nil) // nothing is to be started while something is held
 	}
 	if err != nil {
-		_ = unix.Close(fd)
+		_ = unix.Close(w.fd)
 		return nil, err
 	}
-	return &Watcher{fd: fd, log: log, patch: patch, watched: map[fileID]watchedFile{}, dog: dog}, nil
+	return w, nil
+}
+
+func watchDescriptor() (fd int, release func(), err error) {
+	if fd, release, ok := inherited(); ok {
+		return fd, release, nil
+	}
+	fd, err = unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_REPORT_TID|unix.FAN_UNLIMITED_QUEUE|unix.FAN_UNLIMITED_MARKS,
+		unix.O_RDONLY|unix.O_CLOEXEC|unix.O_LARGEFILE)
+	return fd, func() {}, err
 }
 
 // Set makes the files watched, and no others. A file that is not there or has
@@ -108,6 +126,7 @@ func (w *Watcher) Set(files []WatchedFile) error {
 		}
 	}
 	w.watched = now
+	w.setOnce.Do(func() { close(w.set) })
 	return errors.Join(errs...)
 }
 
@@ -149,9 +168,16 @@ func identify(file WatchedFile) (id fileID, program bool, err error) {
 	return fileID{st.Dev, st.Ino}, interpreted || !loadable || f.Type == 2, nil
 }
 
-// Run watches until ctx ends.
+// Run watches until ctx ends, from when files are set: before that, nobody could
+// tell what to do with what starts.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.close()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-w.set:
+		w.release()
+	}
 	buf := make([]byte, 64<<10)
 	for {
 		fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
@@ -170,6 +196,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 func (w *Watcher) close() {
+	if w.handsOver.Load() {
+		err := w.leave()
+		if err == nil {
+			return
+		}
+		w.log.Warn("what starts meanwhile is patched later", "error", err)
+	}
 	_ = unix.Close(w.fd) // lets everybody go
 	w.work.Wait()
 	w.dog.stop()
@@ -198,7 +231,8 @@ func (w *Watcher) events(ctx context.Context, b []byte) {
 }
 
 // handle answers one event: in the end, or when the thread has been attached to.
-// Without a watchdog that is at once.
+// Without a watchdog that is at once. What has begun comes to its end also after
+// ctx has ended.
 func (w *Watcher) handle(ctx context.Context, fd, tid int, guarded bool) {
 	var once sync.Once
 	allow := func() {
@@ -213,11 +247,14 @@ func (w *Watcher) handle(ctx context.Context, fd, tid int, guarded bool) {
 	}
 	defer allow()
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || ctx.Err() != nil {
+	if unix.Fstat(fd, &st) != nil {
 		return
 	}
 	w.mu.Lock()
 	file, watched := w.watched[fileID{st.Dev, st.Ino}]
+	if !watched {
+		w.forget(fd)
+	}
 	w.mu.Unlock()
 	if group, err := threadGroup(tid); !watched || err != nil || group == unix.Getpid() {
 		return
@@ -232,7 +269,7 @@ func (w *Watcher) handle(ctx context.Context, fd, tid int, guarded bool) {
 		defer f.close()
 		err := f.toStart(file.BuildID, file.program, allow)
 		if err == nil {
-			w.patch(ctx, Start{Process: f.proc, BuildID: file.BuildID, Held: true, Options: Options{Logger: w.log, Timeout: maxHold - followTime, held: f.tid}})
+			w.patch(context.WithoutCancel(ctx), Start{Process: f.proc, BuildID: file.BuildID, Held: true, Options: Options{Logger: w.log, Timeout: maxHold - followTime, held: f.tid}})
 		}
 		f.letGo()
 		if err != nil && !gone(err) && f.proc.PID != 0 {
@@ -255,11 +292,11 @@ func (w *Watcher) late(ctx context.Context, tid int, file watchedFile) {
 	if err != nil {
 		return
 	}
-	go func() {
+	w.work.Go(func() {
 		if has, err := p.has(file.BuildID, &knownFiles{ids: map[fileID]object.BuildID{}}); err == nil && has {
 			w.patch(ctx, Start{Process: p, BuildID: file.BuildID, Options: Options{Logger: w.log}})
 		}
-	}()
+	})
 }
 
 // threadGroup is the process of a thread.

@@ -2,7 +2,6 @@ package user
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,7 +36,12 @@ func watch(t testing.TB, how, path string, object []byte) *watching {
 	needRoot(t)
 	w := &watching{t: t, cmd: exec.Command("/proc/self/exe"), lines: make(chan string, 10_000)}
 	w.cmd.Env = append(os.Environ(), workerVariable+"="+how+" "+path)
-	w.cmd.Stdin, w.cmd.Stderr = bytes.NewReader(object), os.Stderr
+	path = filepath.Join(t.TempDir(), "patch.o")
+	require.NoError(t, os.WriteFile(path, object, 0o600))
+	stdin, err := os.Open(path)
+	require.NoError(t, err)
+	defer stdin.Close()
+	w.cmd.Stdin, w.cmd.Stderr = stdin, os.Stderr
 	out, err := w.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, w.cmd.Start())
@@ -73,6 +78,9 @@ func watchAs(how, program string) error {
 	}
 	var obj *patchobject.Object
 	if how == "watch" {
+		if _, err := os.Stdin.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
 		raw, err := io.ReadAll(os.Stdin)
 		if err != nil {
 			return err
@@ -104,8 +112,22 @@ func watchAs(how, program string) error {
 	if err := w.Set([]WatchedFile{{Path: program, BuildID: target.BuildID}}); err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1, syscall.SIGUSR2)
+	next := []string{"/proc/self/exe"}
+	go func() {
+		if <-asked == syscall.SIGUSR1 { // to one that knows nothing of it
+			next = []string{"/bin/sleep", "60"}
+		}
+		w.HandOver()
+		stop()
+	}()
 	fmt.Println("watching")
-	return w.Run(context.Background())
+	if err := w.Run(ctx); err != nil {
+		return err
+	}
+	return syscall.Exec(next[0], next, os.Environ())
 }
 
 // says runs a program and returns what it says.
@@ -152,6 +174,23 @@ func TestLibrariesLoadPatched(t *testing.T) {
 	require.NoError(t, err)
 	says(t, "cat", plugin)
 	require.Equal(t, map[string]int{"held": 150}, w.end())
+}
+
+// A watcher that hands over to another program in its process misses nothing.
+func TestHandOver(t *testing.T) {
+	program := pie.program(t, "starts.c")
+	w := watch(t, "watch", program, pie.patchBytes(t, program, "answer2.c", "answer"))
+	const starts = 150
+	for i := range starts {
+		if i%10 == 0 {
+			require.NoError(t, w.cmd.Process.Signal(syscall.SIGUSR2))
+			time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+		}
+		require.Equal(t, "2 2\n", says(t, program))
+	}
+	said := w.end()
+	require.Equal(t, starts, said["held"], said)
+	require.Greater(t, said["watching"], 10, "there have been many of them")
 }
 
 // Nothing that goes wrong holds a program up: it starts, patched or not.
@@ -227,6 +266,12 @@ func TestNoStartIsHeldUp(t *testing.T) {
 			}
 			return inARow == 10
 		}, 10*time.Second, 10*time.Millisecond, "there is another watchdog")
+	})
+	t.Run("the watcher hands over to nobody", func(t *testing.T) {
+		w := watch(t, "watch", program, obj)
+		require.NoError(t, w.cmd.Process.Signal(syscall.SIGUSR1))
+		require.Eventually(t, func() bool { return says(t, program) == "1 1\n" }, 10*time.Second, time.Millisecond)
+		require.Equal(t, syscall.SIGKILL, w.cmd.Wait().(*exec.ExitError).Sys().(syscall.WaitStatus).Signal())
 	})
 	t.Run("the watcher stands still", func(t *testing.T) {
 		w := watch(t, "stuck", program, nil)

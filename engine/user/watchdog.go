@@ -27,7 +27,7 @@ type watchdog struct {
 	patience time.Duration
 	last     atomic.Uint64
 	mu       sync.Mutex
-	input    io.WriteCloser // nil while a new one is started
+	input    *os.File // nil while a new one is started
 	cmd      *exec.Cmd
 }
 
@@ -45,11 +45,15 @@ func (d *watchdog) start() error {
 	cmd.Env = []string{fmt.Sprintf("%s=%d", watchdogMarker, d.patience.Milliseconds())}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Stderr = os.Stderr
-	input, err := cmd.StdinPipe()
+	theirs, input, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	cmd.Stdin = theirs
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		_ = input.Close()
 		return fmt.Errorf("start the watchdog: %w", err)
 	}
 	d.mu.Lock()

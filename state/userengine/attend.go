@@ -23,9 +23,11 @@ import (
 
 // AttendOptions configure an Attendant.
 type AttendOptions struct {
-	Root      string // as that of the manager
-	Logger    *slog.Logger
-	Probation time.Duration // after its activation a patch is blamed for crashes in its code so long
+	Root   string // as that of the manager
+	Logger *slog.Logger
+	// Probation is how long after its activation a patch is blamed for crashes in
+	// its code.
+	Probation func() time.Duration
 	// Ready is called when all that is active is watched, at first and after
 	// each change, with the number of entities that are active and of files that
 	// are watched; may be nil.
@@ -59,6 +61,10 @@ func NewAttendant(m *state.Manager, o AttendOptions) (*Attendant, error) {
 	}
 	return a, nil
 }
+
+// HandOver makes Run, when its context ends, leave the watch to the next attendant
+// of this process; see user.Watcher.HandOver.
+func (a *Attendant) HandOver() { a.watcher.HandOver() }
 
 // Run looks after the active patches until ctx ends.
 func (a *Attendant) Run(ctx context.Context) error {
@@ -287,7 +293,7 @@ func (a *Attendant) crashed(ctx context.Context, c user.Crash) {
 	if name := blamed.Function(at); name != "" {
 		code = fmt.Sprintf("its function %q", name)
 	}
-	if age := time.Since(wanted.Since); age > a.Probation {
+	if age := time.Since(wanted.Since); age > a.Probation() {
 		a.Logger.Error("a process has crashed in the code of a patch", "patch", wanted.Patch, "pid", c.PID, "signal", c.Signal, "where", code, "active_for", age)
 		return
 	}

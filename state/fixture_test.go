@@ -131,6 +131,7 @@ func (f *fakeEngine) has(entity string) []Presence {
 // patchSpec says what a patch on disk is like.
 type patchSpec struct {
 	name, target, version, release string
+	path                           string // where the target is installed
 	id                             object.BuildID
 	at                             object.Address
 	kind                           metadata.Type
@@ -164,7 +165,7 @@ func addPatch(t testing.TB, root string, s patchSpec) *metadata.Patch {
 		Schema: metadata.SchemaVersion, UUID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(key)).String(),
 		Name: s.name, Version: s.version, Release: s.release, Arch: "x86_64", Type: s.kind,
 		Target:   metadata.Package{Name: s.target, Version: "6.2.5", Release: "1", Arch: "x86_64"},
-		Entities: []metadata.Entity{{UUID: entity, Name: "server", BuildID: s.id, File: "server.o", Digest: hex.EncodeToString(sum[:]), Functions: []string{"f"}}},
+		Entities: []metadata.Entity{{UUID: entity, Name: "server", BuildID: s.id, Path: s.path, File: "server.o", Digest: hex.EncodeToString(sum[:]), Functions: []string{"f"}}},
 		License:  "BSD and MIT", Description: "a fix",
 		Patches: []metadata.SourcePatch{{Name: "0001-fix.patch", Digest: hex.EncodeToString(sum[:])}},
 	}

@@ -245,7 +245,7 @@ func (v *view) complete(p *Installed, done pending, who string) {
 		rec.Order = v.store.nextOrder()
 	}
 	if done.raises() {
-		rec.Suspended = ""
+		rec.Suspended, rec.Retired = "", ""
 	}
 	rec.State, rec.BootID, rec.When, rec.Who, rec.Pending = done.To, v.m.boot, time.Now().UTC(), who, nil
 	if done.To == NotApplied && p.Dir == "" {

@@ -48,6 +48,10 @@ func (m *Manager) Restore(ctx context.Context, acceptedOnly bool, o MoveOptions)
 		} else if acceptedOnly || to == "" {
 			continue
 		}
+		if res, retired := v.retireOutdated(ctx, p, o); retired {
+			results = append(results, res)
+			continue
+		}
 		from := v.status(ctx, p).State
 		if from == to && to.presence() < Active {
 			continue
@@ -59,7 +63,7 @@ func (m *Manager) Restore(ctx context.Context, acceptedOnly bool, o MoveOptions)
 		}
 		results = append(results, res)
 	}
-	return results, errors.Join(errs...)
+	return results, errors.Join(append(errs, v.store.write(m.root))...)
 }
 
 // inOrder lists the installed patches that have a record, in order of
@@ -78,7 +82,8 @@ func (v *view) inOrder() []*Installed {
 }
 
 // Rescan makes store and processes agree: processes left half done are mended,
-// those that started since are patched where they can be, and records of
+// those that started since are patched where they can be, patches whose targets
+// were updated are retired when no process has them any more, and records of
 // patches that are gone are dropped. It returns what it changed.
 func (m *Manager) Rescan(ctx context.Context, o MoveOptions) ([]Result, error) {
 	v, unlock, err := m.begin(ctx)
@@ -96,6 +101,10 @@ func (m *Manager) Rescan(ctx context.Context, o MoveOptions) ([]Result, error) {
 	var results []Result
 	var errs []error
 	for _, p := range v.inOrder() {
+		if res, retired := v.retireOutdated(ctx, p, o); retired {
+			results = append(results, res)
+			continue
+		}
 		res, err := v.reconcile(ctx, p, o)
 		if err != nil {
 			errs = append(errs, err)

@@ -17,6 +17,10 @@ type ProcessStatus struct {
 	Entity  string `json:"entity"`
 	Patched bool   `json:"patched"`
 	Loaded  bool   `json:"loaded"` // carries the code, on or off
+	// Unit and Container are those of systemd and of what runs containers, "" if
+	// there is none. Only Manager.Status tells them.
+	Unit      string `json:"unit,omitempty"`
+	Container string `json:"container,omitempty"`
 }
 
 // Status is the state of a patch and how it came to be known.
@@ -71,6 +75,12 @@ func (m *Manager) Status(ctx context.Context, id string) (Status, error) {
 		return Status{}, err
 	}
 	st := v.status(ctx, p)
+	for i, proc := range st.Processes {
+		st.Processes[i].Unit, st.Processes[i].Container = whereabouts(proc.PID)
+	}
+	if why := v.outdated(p); why != "" && st.State != NotApplied {
+		st.note("%s: programs that start are not patched", why)
+	}
 	return st, ctx.Err()
 }
 
@@ -195,7 +205,7 @@ func (v *view) status(ctx context.Context, p *Installed) Status {
 			}
 			has := proc.carries[e.UUID]
 			most = max(most, has)
-			st.Processes = append(st.Processes, ProcessStatus{proc.Process, e.Name, has == Active, has >= Loaded})
+			st.Processes = append(st.Processes, ProcessStatus{Process: proc.Process, Entity: e.Name, Patched: has == Active, Loaded: has >= Loaded})
 			patched[proc.PID] = patched[proc.PID] || has == Active
 		}
 	}
@@ -249,6 +259,9 @@ func (st *Status) explain(rec *record, boot string, hidden int) {
 	}
 	if rec.Suspended != "" {
 		st.note("suspended: %s", rec.Suspended)
+	}
+	if rec.Retired != "" {
+		st.note("retired: %s", rec.Retired)
 	}
 	if rec.BootID != boot && rec.State != NotApplied {
 		st.note("%s before the last boot; `syscare restore` brings saved and accepted patches back", rec.State)

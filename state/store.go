@@ -40,6 +40,9 @@ type record struct {
 	Pending  *pending       `json:"pending,omitempty"`
 	// Suspended says why the patch was switched off after a crash; "" if not.
 	Suspended string `json:"suspended,omitempty"`
+	// Retired says why the patch came to its end without having been removed; "" if
+	// it did not.
+	Retired string `json:"retired,omitempty"`
 }
 
 type recordEntity struct {

@@ -33,8 +33,14 @@ type machine struct {
 // newMachine has a program made of a file of testdata.
 func newMachine(t testing.TB, source string) *machine {
 	t.Helper()
-	m := &machine{t: t, root: t.TempDir(), source: filepath.Join("testdata", source)}
-	require.NoError(t, os.Chmod(m.root, 0o755))
+	root := t.TempDir()
+	require.NoError(t, os.Chmod(root, 0o755))
+	return newMachineIn(t, root, source)
+}
+
+func newMachineIn(t testing.TB, root, source string) *machine {
+	t.Helper()
+	m := &machine{t: t, root: root, source: filepath.Join("testdata", source)}
 	m.program = filepath.Join(m.root, "usr/bin/program")
 	require.NoError(t, os.MkdirAll(filepath.Dir(m.program), 0o755))
 	tool(t, "gcc", "-g", "-O2", m.source, "-o", m.program, "-Wl,--build-id")

@@ -100,8 +100,20 @@ func (p *program) explainStatus(c *cli.Context, st state.Status) {
 		} else if proc.Loaded {
 			is = "loaded, not active"
 		}
-		fmt.Fprintf(p.stderr, "  process %d (%s), %s: %s\n", proc.PID, proc.Name, proc.Entity, is)
+		fmt.Fprintf(p.stderr, "  process %d (%s%s), %s: %s\n", proc.PID, printable(proc.Name), whereabouts(proc), proc.Entity, is)
 	}
+}
+
+// whereabouts names the systemd unit and the container of a process.
+func whereabouts(p state.ProcessStatus) string {
+	var in string
+	if p.Unit != "" {
+		in += ", " + printable(p.Unit)
+	}
+	if p.Container != "" {
+		in += ", container " + printable(p.Container)
+	}
+	return in
 }
 
 func (p *program) statusCommand() *cli.Command {

@@ -197,6 +197,7 @@ func (c *Client) Status(ctx context.Context, id string) (state.Status, error) {
 	for _, s := range processes {
 		st.Processes = append(st.Processes, state.ProcessStatus{
 			Process: state.Process{PID: int(s.PID), Name: s.Name, Start: s.Start}, Entity: s.Entity, Patched: s.Patched, Loaded: s.Loaded,
+			Unit: s.Unit, Container: s.Container,
 		})
 	}
 	return st, nil

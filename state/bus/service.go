@@ -299,6 +299,7 @@ func (s *Service) change(msg dbus.Message, patch string, f func(ctx context.Cont
 	if err := s.authorize(ctx, &msg); err != nil {
 		return toBus(err)
 	}
+	defer s.inhibit(ctx)()
 	o := state.MoveOptions{Who: s.who(ctx, sender)}
 	if patch != "" {
 		o.Progress = func(done, total int) {

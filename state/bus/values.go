@@ -131,19 +131,20 @@ func (m moved) result() state.Result {
 }
 
 // processStatus is one process of a status: PID, name, start time, entity, whether
-// it is patched and whether the code is loaded.
+// it is patched, whether the code is loaded, systemd unit and container.
 type processStatus struct {
 	PID             uint32
 	Name            string
 	Start           uint64
 	Entity          string
 	Patched, Loaded bool
+	Unit, Container string
 }
 
 func toProcesses(st state.Status) []processStatus {
 	out := []processStatus{}
 	for _, p := range st.Processes {
-		out = append(out, processStatus{uint32(p.PID), clean(p.Name), p.Start, clean(p.Entity), p.Patched, p.Loaded})
+		out = append(out, processStatus{uint32(p.PID), clean(p.Name), p.Start, clean(p.Entity), p.Patched, p.Loaded, clean(p.Unit), clean(p.Container)})
 	}
 	return out
 }

@@ -25,6 +25,7 @@ var ids = map[string]string{
 	"patch not moved": "6b9be0b0f5d14f6e8b7b7a3f0e2c5d12",
 	"patch suspended": "6b9be0b0f5d14f6e8b7b7a3f0e2c5d13",
 	"process patched": "6b9be0b0f5d14f6e8b7b7a3f0e2c5d14",
+	"patch retired":   "6b9be0b0f5d14f6e8b7b7a3f0e2c5d15",
 }
 
 // level is what goes to the journal: all that has changed.

@@ -8,6 +8,8 @@ volatile int zero;
 
 __attribute__((noipa)) int greets(int how)
 {
+	if (how == 's')
+		pause();
 #ifdef PATCHED
 	if (how == 'c')
 		return *(volatile int *)8 + zero;
@@ -29,6 +31,10 @@ int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("%s\n", greets(0) == 2 ? "fixed" : "flawed");
+	if (argc > 1 && argv[1][0] == 'w') /* waits */
+		pause();
+	if (argc > 1 && argv[1][0] == 's') /* stays in the function */
+		greets('s');
 	if (argc > 1 && argv[1][0] == 'c') {
 		char line[100];
 		while (fgets(line, sizeof line, stdin))

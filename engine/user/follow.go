@@ -1,8 +1,11 @@
 package user
 
 import (
+	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
+	"os"
 	"path"
 	"strings"
 	"time"
@@ -59,14 +62,44 @@ func (f *follower) close() {
 	f.mem.fd = -1
 }
 
-// seizeStarting attaches to a thread that waits in an open or an exec, and asks
-// it to stop behind that.
-func (f *follower) seizeStarting() error {
-	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEEXEC
-	if err := ptrace(unix.PTRACE_SEIZE, f.tid, 0, options); err != nil {
-		return err
-	}
-	return ptrace(unix.PTRACE_INTERRUPT, f.tid, 0, 0)
+// seizeStarting attaches to a thread that waits in an open or an exec, asks it to
+// stop behind that, and ends its wait with allow.
+//
+// In an exec, kernels before 6.8 open the program with a lock held that attaching
+// needs. There the wait ends when we sleep on that lock, which we are given before
+// any code of the new program runs, or a moment later: it matters that we run then.
+func (f *follower) seizeStarting(allow func()) error {
+	defer allow()
+	tid, done := unix.Gettid(), make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Microsecond):
+				if sleepsInPtrace(tid) {
+					allow()
+					return
+				}
+			}
+		}
+	}()
+	return undisturbed(func() error {
+		const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACEEXEC
+		// It may sleep: Go must know.
+		_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(f.tid), 0, options, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		return ptrace(unix.PTRACE_INTERRUPT, f.tid, 0, 0)
+	})
+}
+
+// sleepsInPtrace reports whether a thread of ours sleeps in ptrace(2).
+func sleepsInPtrace(tid int) bool {
+	call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", tid))
+	return err == nil && bytes.HasPrefix(call, fmt.Appendf(nil, "%d ", unix.SYS_PTRACE))
 }
 
 // next waits for the next stop of the thread and returns its event, 0 for a
@@ -103,16 +136,18 @@ func (f *follower) step() (event int, err error) {
 	return f.next()
 }
 
-// exec goes on to the exec that the thread is in. errLate if that has failed.
-func (f *follower) exec() error {
+// exec goes on to the exec that the thread is in. It reports whether the thread
+// stands right behind it; else it may have failed, or some code of the new program
+// may have run.
+func (f *follower) exec() (behind bool, err error) {
 	event, err := f.next()
-	if err == nil && event != unix.PTRACE_EVENT_EXEC {
+	if err == nil && event != unix.PTRACE_EVENT_EXEC && event != eventStop {
 		err = errLate
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return f.open(f.tid)
+	return event == unix.PTRACE_EVENT_EXEC, f.open(f.tid)
 }
 
 // syscallInfo is the beginning of struct ptrace_syscall_info, ptrace(2).
@@ -253,9 +288,7 @@ func (f *follower) still() error {
 // patched; exec says that it is in an exec of the target, else it opens it. The
 // thread stands then. allow ends the wait of the thread.
 func (f *follower) toStart(id object.BuildID, exec bool, allow func()) error {
-	err := f.seizeStarting()
-	allow()
-	if err != nil {
+	if err := f.seizeStarting(allow); err != nil {
 		return err
 	}
 	if !exec {
@@ -277,12 +310,16 @@ func (f *follower) toStart(id object.BuildID, exec bool, allow func()) error {
 			return errors.Join(err, errLate) // it opens the file as any other
 		}
 	} else {
-		if err := f.exec(); err != nil {
+		behind, err := f.exec()
+		if err != nil {
 			return err
 		}
 		static, err := f.isStatic(id)
 		if err != nil {
 			return err
+		}
+		if static && !behind {
+			return errLate
 		}
 		if static {
 			return f.still()

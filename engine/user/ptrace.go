@@ -1,6 +1,7 @@
 package user
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ const (
 	ptraceGetSigMask  = 0x420a
 	ptraceSetSigMask  = 0x420b
 	ptracePeekSigInfo = 0x4209
+	ntPRFPReg         = 2
 	ntX86XState       = 0x202
 	peekShared        = 1
 	saNoCldStop       = 1
@@ -62,18 +64,26 @@ func setSigMask(tid int, mask uint64) error {
 	return ptrace(ptraceSetSigMask, tid, 8, uintptr(unsafe.Pointer(&mask)))
 }
 
-// xstate returns the thread's extended state in XSAVE's standard format.
+// xstate returns the thread's extended state in XSAVE's standard format or, on a
+// processor without XSAVE, as some virtual ones are, in that of FXSAVE.
 func xstate(tid int) ([]byte, error) {
 	buf := make([]byte, 64<<10)
 	iov := unix.Iovec{Base: &buf[0], Len: uint64(len(buf))}
 	err := ptrace(unix.PTRACE_GETREGSET, tid, ntX86XState, uintptr(unsafe.Pointer(&iov)))
+	if errors.Is(err, unix.ENODEV) {
+		err = ptrace(unix.PTRACE_GETREGSET, tid, ntPRFPReg, uintptr(unsafe.Pointer(&iov)))
+	}
 	runtime.KeepAlive(buf)
 	return buf[:iov.Len], err
 }
 
 func setXstate(tid int, state []byte) error {
 	iov := unix.Iovec{Base: &state[0], Len: uint64(len(state))}
-	err := ptrace(unix.PTRACE_SETREGSET, tid, ntX86XState, uintptr(unsafe.Pointer(&iov)))
+	kind := uintptr(ntX86XState)
+	if len(state) == fxsaveSize {
+		kind = ntPRFPReg
+	}
+	err := ptrace(unix.PTRACE_SETREGSET, tid, kind, uintptr(unsafe.Pointer(&iov)))
 	runtime.KeepAlive(state)
 	return err
 }

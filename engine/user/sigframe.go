@@ -2,7 +2,7 @@ package user
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +27,7 @@ const (
 	fpMagic1        = 0x46505853
 	fpMagic2        = 0x46505845
 	xstateHeaderEnd = 576
+	fxsaveSize      = 512
 	// tileConfig is where the state of the AMX tiles begins. The kernel takes
 	// it in a frame only from a process that asked to use the tiles.
 	tileConfig  = 2752
@@ -51,12 +52,12 @@ func gregs(r *unix.PtraceRegs) []uint64 {
 // newSigframe builds the frame below the address top. regs are those to go on
 // with, see resumed.
 func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte, top uint64) (sigframe, error) {
-	if len(state) < xstateHeaderEnd {
-		return sigframe{}, errors.New("processor without XSAVE is not supported")
+	extended := len(state) >= xstateHeaderEnd
+	if !extended && len(state) != fxsaveSize {
+		return sigframe{}, fmt.Errorf("the kernel gives %d bytes of extended state", len(state))
 	}
-	used := binary.LittleEndian.Uint64(state[xstateBV:])
 	features := binary.LittleEndian.Uint64(state[fxSwReserved:])
-	if len(state) >= tileConfig && used&tileBits == 0 {
+	if len(state) >= tileConfig && binary.LittleEndian.Uint64(state[xstateBV:])&tileBits == 0 {
 		state = state[:min(len(state), tileConfig-56)]
 		features &^= tileBits
 	}
@@ -64,7 +65,7 @@ func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte, top uint64) (s
 	uc := (fp - ucSize - siginfoSize) &^ 15
 	le := binary.LittleEndian
 	b := make([]byte, fp-uc+uint64(len(state))+4)
-	le.PutUint64(b, ucFlagXState|ucFlagSegSS|ucFlagStrictSS)
+	le.PutUint64(b, ucFlagSegSS|ucFlagStrictSS)
 	// Not a mode that sigaltstack knows: rt_sigreturn then leaves the
 	// thread's alternate stack alone.
 	le.PutUint32(b[ucStackFlags:], invalidMode)
@@ -78,7 +79,11 @@ func newSigframe(regs unix.PtraceRegs, mask uint64, state []byte, top uint64) (s
 
 	area := b[fp-uc:]
 	copy(area, state)
-	clear(area[fxSwReserved:512])
+	clear(area[fxSwReserved:fxsaveSize])
+	if !extended {
+		return sigframe{uc: uc, bytes: b}, nil
+	}
+	le.PutUint64(b, ucFlagXState|ucFlagSegSS|ucFlagStrictSS)
 	le.PutUint32(area[fxSwReserved:], fpMagic1)
 	le.PutUint32(area[fxSwReserved+4:], uint32(len(state)+4))
 	le.PutUint64(area[fxSwReserved+8:], features)

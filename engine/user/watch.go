@@ -272,8 +272,8 @@ func (w *Watcher) handle(ctx context.Context, fd, tid int, guarded bool) {
 			w.patch(context.WithoutCancel(ctx), Start{Process: f.proc, BuildID: file.BuildID, Held: true, Options: Options{Logger: w.log, Timeout: maxHold - followTime, held: f.tid}})
 		}
 		f.letGo()
-		if err != nil && !gone(err) && f.proc.PID != 0 {
-			w.log.Debug("not held at its start", "pid", f.proc.PID, "file", file.Path, "reason", err)
+		if err != nil && !gone(err) {
+			w.log.Debug("not held at its start", "thread", tid, "file", file.Path, "reason", err)
 		}
 		if err != nil {
 			w.late(ctx, tid, file)

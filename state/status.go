@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/state/metadata"
 )
 
 // ProcessStatus is what one process carries of one entity.
@@ -41,6 +42,8 @@ type Status struct {
 	Notes []string `json:"notes,omitempty"`
 	// Problem says why the patch cannot be loaded, "" if it can.
 	Problem string `json:"problem,omitempty"`
+	// Meta is the metadata, nil if it cannot be used.
+	Meta *metadata.Patch `json:"-"`
 }
 
 // List gives the status of all patches: those installed, in order of name,
@@ -181,7 +184,7 @@ func (v *view) forget() { clear(v.found) }
 
 // status applies the rules of the package comment to p.
 func (v *view) status(ctx context.Context, p *Installed) Status {
-	st := Status{UUID: p.UUID, Name: p.FullName(), Processes: []ProcessStatus{}}
+	st := Status{UUID: p.UUID, Name: p.FullName(), Processes: []ProcessStatus{}, Meta: p.Meta}
 	rec := v.store.Patches[p.UUID]
 	if rec != nil {
 		st.Recorded, st.Saved = rec.State, rec.Saved

@@ -1,6 +1,10 @@
 package tests
 
 import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -60,4 +64,30 @@ func TestServiceOutlivesTheBus(t *testing.T) {
 	require.Equal(t, "fixed", m.says())
 	must(t, "remove", "HP001")
 	require.Equal(t, "flawed", m.says())
+}
+
+// Commands that look at processes while a program starts, which is being patched and
+// has the patch in part, take no notice of that: a patch that is active stays so.
+func TestRescanWhileProgramsStart(t *testing.T) {
+	m := newMachine(t, "greets.c")
+	m.patch("HP001", "-DPATCHED")
+	m.must("apply", "HP001")
+	m.service().looksAfter("1")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if out, err := exec.Command(filepath.Join(bin, "syscare"), "--root", m.root, "rescan").CombinedOutput(); err != nil {
+				done <- fmt.Errorf("%w: %s", err, out)
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 150 {
+		require.Equal(t, "fixed", m.says())
+	}
+	stop()
+	require.NoError(t, <-done)
+	require.Contains(t, m.must("status", "HP001"), "ACTIVED")
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -20,8 +21,13 @@ import (
 
 var version = "dev"
 
+// gcPercent trades processor time, of which a service that mostly waits has plenty,
+// for memory.
+const gcPercent = 40
+
 func main() {
 	userengine.RunGuardIfAsked()
+	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := run(ctx, os.Stdout, os.Stderr, os.Args)
 	stop()

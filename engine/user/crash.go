@@ -139,15 +139,24 @@ func (p Process) look(ctx context.Context, f func(memory, []*header) error) erro
 	mem := memory{fd: -1}
 	defer func() { maps.close(); mem.close() }()
 	var err error
-	if maps.fd, err = unix.Open(p.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("open memory map of process %d: %w", p.PID, err)
+	if maps.fd, err = unix.Open(p.path("maps"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		mem.fd, err = unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
-	if mem.fd, err = unix.Open(p.path("mem"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+	if gone(err) { // it has lost its memory and may yet look alive
+		return ErrGone{PID: p.PID}
+	}
+	if err != nil {
 		return fmt.Errorf("open memory of process %d: %w", p.PID, err)
 	}
 	known, err := maps.read()
 	if err != nil {
 		return err
 	}
-	return f(mem, regionsIn(mem, known))
+	err = f(mem, regionsIn(mem, known))
+	if err != nil && len(known) > 0 {
+		if _, memErr := mem.word(known[0].start); memErr != nil { // what was there before is not
+			return ErrGone{PID: p.PID}
+		}
+	}
+	return err
 }

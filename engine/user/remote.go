@@ -156,10 +156,6 @@ func (s *session) borrow(f func(r *remote) error) error {
 			return err
 		}
 	}
-	// A thread that is held is not on its way anywhere.
-	if err := s.started(); err != nil && s.opts.held == 0 {
-		return err
-	}
 	defer s.maps.changed()
 	var err error
 	s.trace(func(t *tracer) bool {

@@ -101,9 +101,6 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 			half.close()
 		}
 	}()
-	if s.lock, err = lockProcess(ctx, p, s.deadline); err != nil {
-		return nil, err
-	}
 	if s.mem.fd, err = unix.Open(p.path("mem"), unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("open memory of process %d: %w", p.PID, err)
 	}
@@ -118,11 +115,19 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 			return nil, err
 		}
 	}
-	if err == nil && opts.held != 0 {
-		s.entry, err = s.cave() // the program has not begun at its entry
-	}
 	if err != nil {
 		return nil, err
+	}
+	if err := s.awaitStart(ctx); err != nil {
+		return nil, err
+	}
+	if s.lock, err = lockProcess(ctx, p, s.deadline); err != nil {
+		return nil, err
+	}
+	if opts.held != 0 {
+		if s.entry, err = s.cave(); err != nil { // the program has not begun at its entry
+			return nil, err
+		}
 	}
 	st, err := readStat(p.path("stat"))
 	if err != nil {
@@ -135,6 +140,24 @@ func openSession(ctx context.Context, p Process, opts Options) (s *session, err 
 	s.startStack = st.startStack
 	s.sandboxed = s.filtered()
 	return s, nil
+}
+
+// awaitStart waits for a program that is on its way to its entry point. That is
+// before the lock: whoever holds the program there patches it meanwhile.
+func (s *session) awaitStart(ctx context.Context) error {
+	for s.opts.held == 0 {
+		err := s.started()
+		if !errors.Is(err, errUnfit) {
+			return err
+		}
+		if time.Now().After(s.deadline) {
+			return s.timedOut(err)
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) close() {

@@ -45,7 +45,7 @@ func TestInterfaceIsAsDescribed(t *testing.T) {
 		properties map[string]any
 	}{
 		{ManagerInterface, s.methods(), map[string]any{"Version": ""}},
-		{PatchInterface, p.methods(), patchProperties(state.Status{}, nil)},
+		{PatchInterface, p.methods(), patchProperties(state.Status{})},
 	} {
 		described := node.Interfaces[i]
 		require.Equal(t, row.name, described.Name)

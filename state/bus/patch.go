@@ -96,11 +96,7 @@ func (p *patch) processes() ([]processStatus, *dbus.Error) {
 	if err != nil {
 		return nil, toBus(err)
 	}
-	meta, err := p.s.manager.Info(ctx, p.uuid)
-	if err != nil {
-		meta = nil
-	}
-	if err := p.s.show(st, meta); err != nil {
+	if err := p.s.show(st); err != nil {
 		return nil, toBus(err)
 	}
 	return toProcesses(st), nil

@@ -17,7 +17,6 @@ import (
 
 	"github.com/openeuler/syscare/packaging"
 	"github.com/openeuler/syscare/state"
-	"github.com/openeuler/syscare/state/metadata"
 )
 
 // Options configure a Service.
@@ -238,19 +237,11 @@ func (s *Service) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	installed, err := s.manager.Installed()
-	if err != nil {
-		return err
-	}
-	metas := map[string]*metadata.Patch{}
-	for _, p := range installed {
-		metas[p.UUID] = p.Meta
-	}
 	var errs []error
 	seen := map[string]bool{}
 	for _, st := range all {
 		seen[st.UUID] = true
-		errs = append(errs, s.show(st, metas[st.UUID]))
+		errs = append(errs, s.show(st))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,10 +254,9 @@ func (s *Service) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// show makes the object of a patch say what its status says. meta is nil if it
-// cannot be used, for the reason that the status has.
-func (s *Service) show(st state.Status, meta *metadata.Patch) error {
-	now := patchProperties(st, meta)
+// show makes the object of a patch say what its status says.
+func (s *Service) show(st state.Status) error {
+	now := patchProperties(st)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.patches[st.UUID]; p != nil {

@@ -149,13 +149,13 @@ func toProcesses(st state.Status) []processStatus {
 	return out
 }
 
-// patchProperties are the properties of a patch, by name. meta is nil if the
-// metadata cannot be used.
-func patchProperties(st state.Status, meta *metadata.Patch) map[string]any {
+// patchProperties are the properties of a patch, by name.
+func patchProperties(st state.Status) map[string]any {
 	p := map[string]any{
 		"UUID": st.UUID, "FullName": clean(st.Name), "State": string(st.State), "Recorded": string(st.Recorded), "Saved": string(st.Saved),
 		"Running": uint32(st.Running), "Patched": uint32(st.Patched), "Notes": cleanAll(st.Notes), "Problem": clean(st.Problem),
 	}
+	meta := st.Meta
 	if meta == nil {
 		meta = &metadata.Patch{}
 	}

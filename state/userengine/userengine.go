@@ -113,10 +113,11 @@ func isA[T error](err error) bool {
 
 // presence reads what the process carries, by entity UUID. A change that is
 // under way, or that was killed half way and is being undone, has no presence
-// yet: then we wait for its end, and bring it about if nobody else does.
+// yet: then we wait for its end, and bring it about if nobody else does. Code that
+// is loaded may be on its way to be active.
 func presence(ctx context.Context, p user.Process) (map[string]state.Presence, error) {
 	applied, err := user.Applied(ctx, p.PID)
-	if err == nil && slices.ContainsFunc(applied, unsettled) && os.Geteuid() == 0 {
+	if err == nil && slices.ContainsFunc(applied, underWay) && os.Geteuid() == 0 {
 		if err = user.Repair(ctx, p); err == nil {
 			applied, err = user.Applied(ctx, p.PID)
 		}
@@ -139,6 +140,8 @@ func presence(ctx context.Context, p user.Process) (map[string]state.Presence, e
 func unsettled(a user.AppliedPatch) bool {
 	return a.State == user.Loading || a.State == user.Activating || a.State == user.Deactivating || a.State == user.Replacing
 }
+
+func underWay(a user.AppliedPatch) bool { return unsettled(a) || a.State == user.Loaded }
 
 func identity(p state.Process) user.Process { return user.Process{PID: p.PID, StartTime: p.Start} }
 

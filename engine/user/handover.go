@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // handoverVariable holds what a watcher has left to the next one of this process:
-// the descriptor of the watch, that of the input of the watchdog, and the PID of
-// the watchdog.
+// the descriptor of the watch, and that of the input of the watchdog.
 const handoverVariable = "SYSCARE_WATCH"
 
 // HandOver makes Run, when its context ends, leave the watch to the next Watcher of
@@ -22,7 +22,7 @@ func (w *Watcher) HandOver() { w.handsOver.Store(true) }
 // leave ends a watcher that hands over.
 func (w *Watcher) leave() error {
 	w.work.Wait()
-	input, pid := w.dog.leave()
+	input := w.dog.leave()
 	if input == nil {
 		return ErrNoGuard // what starts could wait for ever
 	}
@@ -32,20 +32,20 @@ func (w *Watcher) leave() error {
 		}
 	}
 	w.left = input // or its descriptor would be closed with it
-	return os.Setenv(handoverVariable, fmt.Sprintf("%d %d %d", w.fd, input.Fd(), pid))
+	return os.Setenv(handoverVariable, fmt.Sprintf("%d %d", w.fd, input.Fd()))
 }
 
-// leave tells the watchdog that something is held, and gives away its input and
-// its PID; nil if it does not listen.
-func (d *watchdog) leave() (*os.File, int) {
+// leave tells the watchdog that something is held, and gives away its input; nil
+// if it does not listen.
+func (d *watchdog) leave() *os.File {
 	if _, listens := d.begin(); !listens {
-		return nil, 0
+		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	input := d.input
 	d.input = nil
-	return input, d.cmd.Process.Pid
+	return input
 }
 
 // inherited takes over what an earlier watcher of this process has left, if it
@@ -56,8 +56,8 @@ func inherited() (fd int, release func(), ok bool) {
 		return 0, nil, false
 	}
 	_ = os.Unsetenv(handoverVariable)
-	var input, pid int
-	if n, err := fmt.Sscan(text, &fd, &input, &pid); n != 3 || err != nil || fd <= 2 || input <= 2 || pid <= 0 {
+	var input int
+	if n, err := fmt.Sscan(text, &fd, &input); n != 2 || err != nil || fd <= 2 || input <= 2 {
 		return 0, nil, false
 	}
 	if what, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil || what != "anon_inode:[fanotify]" {
@@ -66,9 +66,15 @@ func inherited() (fd int, release func(), ok bool) {
 	for _, fd := range []int{fd, input} {
 		unix.CloseOnExec(fd)
 	}
+	// Watchdog and guard of the earlier program are children that it cannot wait for.
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
 	return fd, func() {
 		_ = unix.Close(input)
-		_, _ = unix.Wait4(pid, nil, 0, nil)
+		for _, child := range strings.Fields(string(children)) {
+			if pid, err := strconv.Atoi(child); err == nil {
+				go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
+			}
+		}
 	}, true
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -132,6 +133,7 @@ func (f *fakeEngine) has(entity string) []Presence {
 type patchSpec struct {
 	name, target, version, release string
 	path                           string // where the target is installed
+	fixes                          string // patch files, separated by blanks; "": one of its own
 	id                             object.BuildID
 	at                             object.Address
 	kind                           metadata.Type
@@ -168,6 +170,13 @@ func addPatch(t testing.TB, root string, s patchSpec) *metadata.Patch {
 		Entities: []metadata.Entity{{UUID: entity, Name: "server", BuildID: s.id, Path: s.path, File: "server.o", Digest: hex.EncodeToString(sum[:]), Functions: []string{"f"}}},
 		License:  "BSD and MIT", Description: "a fix",
 		Patches: []metadata.SourcePatch{{Name: "0001-fix.patch", Digest: hex.EncodeToString(sum[:])}},
+	}
+	if s.fixes != "" {
+		p.Patches = nil
+	}
+	for _, name := range strings.Fields(s.fixes) {
+		digest := sha256.Sum256([]byte(name))
+		p.Patches = append(p.Patches, metadata.SourcePatch{Name: name, Digest: hex.EncodeToString(digest[:])})
 	}
 	p.Digest = p.ComputeDigest()
 	text, err := p.Encode()

@@ -115,11 +115,14 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 			res.Notes = append(res.Notes, err.Error())
 		}
 	}
-	var old *Installed
+	var olds []*Installed
 	if raise && intent.From.presence() < Active && intent.To.presence() == Active {
-		if old = v.inForce(ctx, p); old != nil {
-			intent.Replaces = old.UUID
-			v.replacing(entities, old)
+		olds = v.inForce(ctx, p)
+		// One goes in the same stop; under the new code it is the last. What is no
+		// longer installed could not be brought back if something fails.
+		if n := len(olds); n > 0 && olds[n-1].Dir != "" {
+			intent.Replaces = olds[n-1].UUID
+			v.replacing(entities, olds[n-1])
 		}
 	}
 	rec := v.recordOf(p)
@@ -141,7 +144,7 @@ func (v *view) move(ctx context.Context, p *Installed, intent pending, o MoveOpt
 	if err == nil {
 		res.Failures = out.failures
 		v.complete(p, intent, o.Who)
-		if old != nil {
+		for _, old := range olds {
 			res.Notes = append(res.Notes, v.retired(ctx, old, res, o))
 		}
 	} else {

@@ -4,21 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 )
 
-// inForce returns another version of the patch p that is active, the one that
-// was activated last if there are several; nil if there is none.
-func (v *view) inForce(ctx context.Context, p *Installed) *Installed {
-	var found *Installed
-	for _, other := range v.inOrder() {
-		if other.UUID == p.UUID || p.Meta == nil || other.Meta == nil || !supersedes(p.Meta, other.Meta) {
-			continue
+// inForce lists the active patches whose place p takes, in order of activation:
+// those that are no longer installed first.
+func (v *view) inForce(ctx context.Context, p *Installed) []*Installed {
+	var found []*Installed
+	for _, id := range slices.Sorted(maps.Keys(v.store.Patches)) {
+		if other := v.orphan(id); other != nil && v.orphanOf(p, v.store.Patches[id]) && v.status(ctx, other).State.presence() == Active {
+			found = append(found, other)
 		}
-		if v.status(ctx, other).State.presence() == Active {
-			found = other
+	}
+	for _, other := range v.inOrder() {
+		if other.UUID != p.UUID && p.Meta != nil && other.Meta != nil && supersedes(p.Meta, other.Meta) &&
+			v.status(ctx, other).State.presence() == Active {
+			found = append(found, other)
 		}
 	}
 	return found
+}
+
+// orphanOf reports whether the record is of a version of p. Nothing but its name
+// is left of it.
+func (v *view) orphanOf(p *Installed, rec *record) bool {
+	if p.Meta == nil {
+		return false
+	}
+	versionRelease, ok := strings.CutPrefix(rec.Name, p.Meta.Target.FullName()+"/"+p.Meta.Name+"-")
+	return ok && strings.Count(versionRelease, "-") == 1
 }
 
 // replacing lets each entity take the place of that of old for the same file, in

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/openeuler/syscare/state/metadata"
 )
@@ -124,8 +125,13 @@ func observe(rec *record, boot string, most Presence) State {
 	}
 }
 
-// supersedes reports whether a and b are versions of one patch: the newer one
-// may lie over the older.
+// supersedes reports whether a takes the place of b: both are versions of one patch,
+// or a is cumulative and made of all that b is made of.
 func supersedes(a, b *metadata.Patch) bool {
-	return a.Name == b.Name && a.Target.FullName() == b.Target.FullName()
+	if a.Target.FullName() != b.Target.FullName() {
+		return false
+	}
+	return a.Name == b.Name || len(b.Patches) > 0 && !slices.ContainsFunc(b.Patches, func(s metadata.SourcePatch) bool {
+		return !slices.ContainsFunc(a.Patches, func(t metadata.SourcePatch) bool { return t.Digest == s.Digest })
+	})
 }

@@ -40,6 +40,9 @@ type Config struct {
 	Parallel int `toml:"parallel"`
 	// Idle is how long the service stays with nothing to do; 0: for ever.
 	Idle Duration `toml:"idle"`
+	// OnInstall is what becomes of a patch whose package is installed: "manual" (it
+	// is registered), "apply" or "accept".
+	OnInstall string `toml:"on_install"`
 }
 
 // Duration is a time, written as in "1m30s".
@@ -57,7 +60,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Default is what is so without a file.
 func Default() Config {
-	return Config{Probation: Duration(time.Minute), Timeout: Duration(5 * time.Second), Parallel: 8, Idle: Duration(time.Minute)}
+	return Config{Probation: Duration(time.Minute), Timeout: Duration(5 * time.Second), Parallel: 8, Idle: Duration(time.Minute), OnInstall: "manual"}
 }
 
 // Load reads the file under root. A key that is not known, or a value that makes
@@ -147,6 +150,9 @@ func (c Config) check() error {
 	}
 	if c.Probation == 0 {
 		bad("probation", "want a time above zero")
+	}
+	if !slices.Contains([]string{"manual", "apply", "accept"}, c.OnInstall) {
+		bad("on_install", "%q is none of manual, apply and accept", c.OnInstall)
 	}
 	if slices.Contains(c.Blocked, "") {
 		bad("blocked", "a package without a name")

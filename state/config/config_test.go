@@ -18,11 +18,12 @@ probation = "5m"
 timeout = "500ms"
 parallel = 2
 idle = "0s"
+on_install = "apply"
 `))
 	require.NoError(t, err)
 	require.Equal(t, Config{
 		Blocked: []string{"glibc"}, Skipped: []string{"/usr/sbin/trader"},
-		Probation: Duration(5 * time.Minute), Timeout: Duration(500 * time.Millisecond), Parallel: 2,
+		Probation: Duration(5 * time.Minute), Timeout: Duration(500 * time.Millisecond), Parallel: 2, OnInstall: "apply",
 	}, c)
 	c, err = Parse(nil)
 	require.NoError(t, err)
@@ -44,6 +45,7 @@ func TestParseErrors(t *testing.T) {
 		{"probation = \"0s\"\n", "probation: want a time above zero"},
 		{"skipped = [\"sh\"]\n", `skipped: "sh" is no absolute path`},
 		{"blocked = [\"\"]\n", "blocked: "},
+		{"on_install = \"always\"\n", `on_install: "always" is none of manual, apply and accept`},
 	} {
 		c, err := Parse([]byte(row.text))
 		require.ErrorContains(t, err, row.says, row.text)

@@ -57,10 +57,10 @@ func (c *Content) binary() (*rpmpack.RPM, error) {
 	}
 	p := c.Patch
 	pkg, err := rpmpack.NewRPM(rpmpack.RPMMetaData{
-		Name: PackageName(p), Version: p.Version, Release: p.Release, Arch: p.Arch, Epoch: rpmpack.NoEpoch,
+		Name: p.PackageName(), Version: p.Version, Release: p.Release, Arch: p.Arch, Epoch: rpmpack.NoEpoch,
 		Summary: summary(p), Description: description(p), Licence: p.License, Group: group,
 		BuildHost: buildHost, BuildTime: c.BuildTime, Compressor: compressor, OS: "linux",
-		Requires: c.packedRequires(), Provides: c.packedProvides(),
+		Requires: append(implied(), packed(requires(p))...), Provides: c.packedProvides(), Obsoletes: packed(obsoletes(p)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrContent, err)
@@ -83,9 +83,8 @@ func (c *Content) binary() (*rpmpack.RPM, error) {
 	return pkg, nil
 }
 
-func (c *Content) packedRequires() rpmpack.Relations {
-	list := implied()
-	for _, r := range requires(c.Patch) {
+func packed(relations []relation) (list rpmpack.Relations) {
+	for _, r := range relations {
 		list = append(list, r.packed())
 	}
 	return list
@@ -94,13 +93,10 @@ func (c *Content) packedRequires() rpmpack.Relations {
 func (c *Content) packedProvides() rpmpack.Relations {
 	var list rpmpack.Relations
 	if isa := isaNames[c.Patch.Arch]; isa != "" {
-		own := relation{Name: PackageName(c.Patch) + isa, Op: "=", EVR: c.Patch.Version + "-" + c.Patch.Release}
+		own := relation{Name: c.Patch.PackageName() + isa, Op: "=", EVR: c.Patch.Version + "-" + c.Patch.Release}
 		list = append(list, own.packed())
 	}
-	for _, r := range provides(c.Patch) {
-		list = append(list, r.packed())
-	}
-	return list
+	return append(list, packed(provides(c.Patch))...)
 }
 
 // writeFile writes a file that is whole or not there.

@@ -42,15 +42,12 @@ func BuildTime(source time.Time) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// PackageName is the RPM name of the patch package.
-func PackageName(p *metadata.Patch) string { return "patch-" + SourceName(p) }
-
 // SourceName is the RPM name of the patch's source package.
 func SourceName(p *metadata.Patch) string { return p.Target.FullName() + "-" + p.Name }
 
 // BinaryFile is the file name of the patch package.
 func BinaryFile(p *metadata.Patch) string {
-	return fmt.Sprintf("%s-%s-%s.%s.rpm", PackageName(p), p.Version, p.Release, p.Arch)
+	return fmt.Sprintf("%s-%s-%s.%s.rpm", p.PackageName(), p.Version, p.Release, p.Arch)
 }
 
 // SourceFile is the file name of the patch's source package.

@@ -47,6 +47,15 @@ func provides(p *metadata.Patch) []relation {
 	return list
 }
 
+// obsoletes are the packages that rpm takes away when this one comes.
+func obsoletes(p *metadata.Patch) []relation {
+	var list []relation
+	for _, name := range p.Obsoletes {
+		list = append(list, relation{Name: name})
+	}
+	return list
+}
+
 // Flags of dependencies, from RPM's rpmds.h.
 const (
 	sensePostTrans = 1 << 5

@@ -25,6 +25,7 @@ type specFields struct {
 	Sources                 []string
 	Installed               []string
 	Requires, Provides      []relation
+	Obsoletes               []relation
 	PostTrans, PreUn        string
 	Date, Packager          string
 }
@@ -36,11 +37,11 @@ func (c *Content) spec(sources []file, installed []file) (string, error) {
 	p := c.Patch
 	fields := specFields{
 		UUID: p.UUID, Root: PatchRoot,
-		SourceName: SourceName(p), PackageName: PackageName(p),
+		SourceName: SourceName(p), PackageName: p.PackageName(),
 		Version: p.Version, Release: p.Release, Arch: p.Arch,
 		Summary: escape(summary(p)), License: escape(strings.TrimSpace(p.License)), Group: group,
 		Description: escape(description(p)), Changes: escape(changes(p)),
-		Requires: requires(p), Provides: provides(p),
+		Requires: requires(p), Provides: provides(p), Obsoletes: obsoletes(p),
 		PostTrans: escape(rpmhooks.PostTrans(p.UUID)), PreUn: escape(rpmhooks.PreUn(p.UUID)),
 		Date: c.changelogTime().Format("Mon Jan 02 2006"), Packager: packager,
 	}

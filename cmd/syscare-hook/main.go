@@ -8,20 +8,23 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/openeuler/syscare/rpmhooks"
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/config"
 	"github.com/openeuler/syscare/state/journal"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
-// eraseTimeout is how long preun waits for code that is in use; an erase is
-// worth more patience than a command.
-const eraseTimeout = 30 * time.Second
+// patience is how long code that is in use is waited for: a transaction is worth
+// more than a command.
+const patience = 30 * time.Second
 
 func main() {
 	userengine.RunGuardIfAsked()
@@ -46,7 +49,7 @@ func (h hook) run(ctx context.Context, args []string) int {
 	var usage usageError
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(h.stderr, "Error: %v\nusage: syscare-hook posttrans UUID | preun UUID COUNT\n", err)
+		fmt.Fprintf(h.stderr, "Error: %v\nusage: syscare-hook posttrans UUID | preun UUID COUNT | reconcile | list | replaces PACKAGE... | VERB PATCH...\n", err)
 		return 2
 	case err != nil:
 		fmt.Fprintf(h.stderr, "Error: %v\n", err)
@@ -60,53 +63,101 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
+// verbs are the moves that plugins make for users.
+var verbs = []state.Verb{state.VerbApply, state.VerbActive, state.VerbDeactive, state.VerbRemove, state.VerbAccept}
+
 func (h hook) dispatch(ctx context.Context, args []string) error {
-	if len(args) < 2 {
+	if len(args) == 0 {
 		return usageError("too few arguments")
 	}
-	verb, id := args[0], args[1]
-	if u, err := uuid.Parse(id); err != nil || u.String() != id {
-		return usageError(fmt.Sprintf("%q is not the UUID of a patch", id))
-	}
+	verb, args := args[0], args[1:]
+	stay := 0
 	switch {
-	case verb == "posttrans" && len(args) == 2:
-		if h.deferred() {
-			fmt.Fprintln(h.stdout, "deferred")
+	case verb == "posttrans" && len(args) == 1, verb == "preun" && len(args) == 2:
+		if u, err := uuid.Parse(args[0]); err != nil || u.String() != args[0] {
+			return usageError(fmt.Sprintf("%q is not the UUID of a patch", args[0]))
 		}
-		return nil
-	case verb == "preun" && len(args) == 3:
-		left, err := strconv.Atoi(args[2])
-		if err != nil || left < 0 {
-			return usageError(fmt.Sprintf("%q is not a number of packages", args[2]))
+		if verb == "preun" {
+			var err error
+			if stay, err = strconv.Atoi(args[1]); err != nil || stay < 0 {
+				return usageError(fmt.Sprintf("%q is not a number of packages", args[1]))
+			}
 		}
-		if left > 0 {
-			return nil
-		}
-		if h.deferred() {
-			fmt.Fprintln(h.stdout, "deferred")
-			return nil
-		}
-		return h.erase(ctx, id)
+	case verb == "reconcile" && len(args) == 0, verb == "list" && len(args) == 0:
+	case verb == "replaces" && len(args) > 0, slices.Contains(verbs, state.Verb(verb)) && len(args) > 0:
 	default:
-		return usageError(fmt.Sprintf("%q with %d arguments is not known", verb, len(args)-1))
+		return usageError(fmt.Sprintf("%q with %d arguments is not known", verb, len(args)))
 	}
-}
-
-// erase takes the patch out of all processes.
-func (h hook) erase(ctx context.Context, id string) error {
-	log := slog.New(journal.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	m, err := state.New(state.Options{Root: h.root, Engine: h.newEngine(log), Logger: log})
+	if h.deferred() && verb != "list" {
+		fmt.Fprintln(h.stdout, "deferred")
+		return nil
+	}
+	m, conf, err := h.manager()
 	if err != nil {
 		return err
 	}
-	_, err = m.Remove(ctx, id, state.MoveOptions{Timeout: eraseTimeout, Who: "rpm"})
-	if errors.Is(err, state.ErrNotFound) {
-		return nil // its directory has gone already, and nothing is recorded
+	o := state.MoveOptions{Timeout: patience, Who: "rpm"}
+	switch verb {
+	case "posttrans":
+		policy, err := policy(conf)
+		if err != nil {
+			return err
+		}
+		return h.told(m.PackageInstalled(ctx, args[0], policy, o))
+	case "preun":
+		res, err := m.PackageErased(ctx, args[0], stay, o)
+		if err != nil && stay == 0 {
+			err = fmt.Errorf("the patch cannot be erased while processes run it: %w", err)
+		}
+		return h.told(res, err)
+	case "reconcile":
+		policy, err := policy(conf)
+		if err != nil {
+			return err
+		}
+		results, err := m.Reconcile(ctx, policy, o)
+		for _, res := range results {
+			_ = h.told(res, nil)
+		}
+		return err
+	case "list":
+		return h.list(ctx, m)
+	case "replaces":
+		return h.replaces(ctx, m, args)
+	default:
+		o.Who = "dnf"
+		return h.moveAll(ctx, m, state.Verb(verb), args, o)
 	}
+}
+
+func (h hook) manager() (*state.Manager, config.Config, error) {
+	log := slog.New(journal.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	conf, err := config.Load(h.root)
 	if err != nil {
-		return fmt.Errorf("the patch cannot be erased while processes run it: %w", err)
+		return nil, conf, err
 	}
-	return nil
+	m, err := state.New(state.Options{Root: h.root, Engine: h.newEngine(log), Logger: log, Settings: userengine.Settings(conf)})
+	return m, conf, err
+}
+
+// policy is that of who has started the transaction, or of the configuration.
+func policy(conf config.Config) (state.Policy, error) {
+	if text, ok := os.LookupEnv(rpmhooks.PolicyVariable); ok {
+		p, err := state.ParsePolicy(text)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", rpmhooks.PolicyVariable, err)
+		}
+		return p, err
+	}
+	return state.ParsePolicy(conf.OnInstall)
+}
+
+func (h hook) moveAll(ctx context.Context, m *state.Manager, verb state.Verb, ids []string, o state.MoveOptions) error {
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, h.told(m.Move(ctx, verb, id, o)))
+	}
+	return errors.Join(errs...)
 }
 
 // deferred reports whether this is no running system: an image build, a

@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/rpmhooks"
 	"github.com/openeuler/syscare/state"
+	"github.com/openeuler/syscare/state/config"
 )
 
 const (
@@ -75,18 +77,25 @@ func TestHook(t *testing.T) {
 		stderr   string
 		left     state.Presence
 	}{
-		"an install changes nothing":         {args: []string{"posttrans", patchUUID}, left: state.Active},
-		"an install in a chroot":             {args: []string{"posttrans", patchUUID}, deferred: true, stdout: "deferred\n", left: state.Active},
-		"an erase removes an accepted patch": {args: []string{"preun", patchUUID, "0"}, left: state.Absent},
-		"an erase in a chroot":               {args: []string{"preun", patchUUID, "0"}, deferred: true, stdout: "deferred\n", left: state.Active},
-		"an erase that cannot be":            {args: []string{"preun", patchUUID, "0"}, fail: errors.New("stuck"), code: 1, stderr: "process 4242 (redis-server): stuck", left: state.Active},
-		"an erase of an unknown patch":       {args: []string{"preun", other, "0"}, left: state.Active},
-		"an upgrade changes nothing":         {args: []string{"preun", patchUUID, "1"}, fail: errors.New("stuck"), left: state.Active},
-		"an upgrade of many":                 {args: []string{"preun", patchUUID, "2"}, left: state.Active},
-		"no arguments":                       {args: nil, code: 2, stderr: "usage:", left: state.Active},
-		"no such verb":                       {args: []string{"post", patchUUID}, code: 2, stderr: "usage:", left: state.Active},
-		"no UUID":                            {args: []string{"preun", "HP001", "0"}, code: 2, stderr: "is not the UUID", left: state.Active},
-		"no count":                           {args: []string{"preun", patchUUID, "x"}, code: 2, stderr: "is not a number", left: state.Active},
+		"an install of what is not there": {args: []string{"posttrans", patchUUID}, code: 1, stderr: "no such patch", left: state.Active},
+		"an install in a chroot":          {args: []string{"posttrans", patchUUID}, deferred: true, stdout: "deferred\n", left: state.Active},
+		"an erase removes an accepted patch": {args: []string{"preun", patchUUID, "0"}, left: state.Absent,
+			stdout: "redis-6.2.5-1/HP001-1-1: NOT-APPLIED (processes: 1, stopped for 0 µs at most)\n"},
+		"an erase in a chroot":         {args: []string{"preun", patchUUID, "0"}, deferred: true, stdout: "deferred\n", left: state.Active},
+		"an erase that cannot be":      {args: []string{"preun", patchUUID, "0"}, fail: errors.New("stuck"), code: 1, stderr: "process 4242 (redis-server): stuck", left: state.Active},
+		"an erase of an unknown patch": {args: []string{"preun", other, "0"}, left: state.Active},
+		"an upgrade changes nothing":   {args: []string{"preun", patchUUID, "1"}, fail: errors.New("stuck"), left: state.Active},
+		"an upgrade of many":           {args: []string{"preun", patchUUID, "2"}, left: state.Active},
+		"a user removes it": {args: []string{"remove", patchUUID}, left: state.Absent,
+			stdout: "redis-6.2.5-1/HP001-1-1: NOT-APPLIED (processes: 1, stopped for 0 µs at most)\n"},
+		"reconciled without a directory": {args: []string{"reconcile"}, code: 1, stderr: "no longer installed", left: state.Active},
+		"a list": {args: []string{"list"}, left: state.Active, stdout: `[{"uuid":"` + patchUUID + `","name":"redis-6.2.5-1/HP001-1-1","state":"ACCEPTED",` +
+			`"package":"","version":"","release":"","target":{"name":"","version":"","release":"","arch":""},"cves":[],"processes":1}]` + "\n"},
+		"a package without patches": {args: []string{"replaces", "nginx"}, left: state.Active},
+		"no arguments":              {args: nil, code: 2, stderr: "usage:", left: state.Active},
+		"no such verb":              {args: []string{"post", patchUUID}, code: 2, stderr: "usage:", left: state.Active},
+		"no UUID":                   {args: []string{"preun", "HP001", "0"}, code: 2, stderr: "is not the UUID", left: state.Active},
+		"no count":                  {args: []string{"preun", patchUUID, "x"}, code: 2, stderr: "is not a number", left: state.Active},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine := &fakeEngine{carries: map[string]state.Presence{entityUUID: state.Active}, fail: r.fail}
@@ -104,6 +113,41 @@ func TestHook(t *testing.T) {
 			assert.Equal(t, r.left, engine.carries[entityUUID])
 		})
 	}
+}
+
+// Who starts a transaction can have the reports for itself, in a file of its own.
+func TestReportFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report")
+	t.Setenv(rpmhooks.ReportVariable, path)
+	for _, exists := range []bool{false, true} {
+		if exists {
+			require.NoError(t, os.WriteFile(path, nil, 0o600))
+		}
+		engine := &fakeEngine{carries: map[string]state.Presence{entityUUID: state.Active}}
+		var out, errs bytes.Buffer
+		h := hook{root: newRoot(t), stdout: &out, stderr: &errs, deferred: func() bool { return false }, newEngine: func(*slog.Logger) state.Engine { return engine }}
+		require.Zero(t, h.run(t.Context(), []string{"preun", patchUUID, "0"}), errs.String())
+		require.Equal(t, exists, out.Len() == 0, out.String())
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"uuid": "`+patchUUID+`", "name": "redis-6.2.5-1/HP001-1-1", "from": "ACCEPTED", "to": "NOT-APPLIED", "processes": 1, "pause_ns": 0}`, string(text))
+}
+
+func TestPolicy(t *testing.T) {
+	for text, want := range map[string]state.Policy{"": state.PolicyManual, "apply": state.PolicyApply} {
+		t.Setenv(rpmhooks.PolicyVariable, text)
+		got, err := policy(config.Config{OnInstall: "accept"})
+		require.NoError(t, err)
+		require.Equal(t, want, got, "the environment says %q", text)
+	}
+	t.Setenv(rpmhooks.PolicyVariable, "always")
+	_, err := policy(config.Default())
+	require.ErrorContains(t, err, "SYSCARE_ON_INSTALL")
+	require.NoError(t, os.Unsetenv(rpmhooks.PolicyVariable))
+	got, err := policy(config.Config{OnInstall: "accept"})
+	require.NoError(t, err)
+	require.Equal(t, state.PolicyAccept, got)
 }
 
 func TestDeferred(t *testing.T) {

@@ -48,6 +48,7 @@ type server struct {
 	log             *slog.Logger
 	out             io.Writer
 	idle, probation *duration
+	policy          state.Policy // for patches that nobody has registered
 	active          atomic.Int64 // entities; -1 as long as it is not known
 }
 
@@ -83,8 +84,12 @@ func (s *server) reload(ctx context.Context) {
 
 // serve looks after active patches, and stands on the bus if there is to be one,
 // until ctx ends or there is nothing to do. What is active stays so: it is in the
-// processes.
+// processes. First it does what scripts of packages could not do, in an image for
+// example.
 func (s *server) serve(ctx context.Context, bus bool) error {
+	if _, err := s.manager.Reconcile(ctx, s.policy, state.MoveOptions{Who: "syscared"}); err != nil && ctx.Err() == nil {
+		s.log.Warn("not all patches are as their packages want them", "error", err)
+	}
 	for {
 		err := s.once(ctx, bus)
 		if !errors.Is(err, errReplaced) {

@@ -81,7 +81,7 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &server{root: c.String("root"), manager: m, log: log, out: c.App.Writer, idle: setting(c, "idle"), probation: setting(c, "probation")}
+	s := &server{root: c.String("root"), manager: m, log: log, out: c.App.Writer, policy: state.Policy(conf.OnInstall), idle: setting(c, "idle"), probation: setting(c, "probation")}
 	s.configure(conf)
 	go s.reload(c.Context)
 	return s.serve(c.Context, !c.Bool("foreground"))

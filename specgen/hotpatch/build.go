@@ -95,6 +95,7 @@ type builder struct {
 	tree     *specgen.Tree
 	debug    []specgen.DebugFile
 	patches  []string // all patch files, earlier ones first
+	replaces []string // packages of earlier patches that this one contains
 	warnings []string
 }
 
@@ -114,8 +115,11 @@ func (b *builder) prepare(ctx context.Context) error {
 	case err == nil:
 		path = earlier.Source
 		b.patches = append(b.patches, earlier.Patches...)
+		b.replaces = append(b.replaces, earlier.Patch.Obsoletes...)
 		if earlier.Patch.Name == b.PatchName {
 			b.PatchVersion = nextVersion(b.PatchVersion, earlier.Patch.Version)
+		} else {
+			b.replaces = append(b.replaces, earlier.Patch.PackageName())
 		}
 	case !errors.Is(err, specgen.ErrNotHotpatchSource):
 		return err
@@ -217,7 +221,7 @@ func (b *builder) describe(entities []build.Entity) (*specgen.Content, error) {
 	}
 	p := &metadata.Patch{
 		Schema: metadata.SchemaVersion, UUID: id.String(), Name: b.PatchName, Version: b.PatchVersion, Release: b.PatchRelease,
-		Arch: b.PatchArch, Type: metadata.UserPatch, License: b.source.License, Description: b.Description,
+		Arch: b.PatchArch, Type: metadata.UserPatch, License: b.source.License, Description: b.Description, Obsoletes: b.replaces,
 		Target: metadata.Package{
 			Name: b.source.Name, Epoch: b.source.Epoch, Version: b.source.Version, Release: b.source.Release, Arch: b.PatchArch,
 		},

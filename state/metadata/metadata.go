@@ -91,6 +91,8 @@ type Patch struct {
 	Description string        `json:"description"`
 	Patches     []SourcePatch `json:"patches"` // in order of application
 	CVEs        []string      `json:"cves,omitempty"`
+	// Obsoletes are the names of packages whose patches this one contains.
+	Obsoletes []string `json:"obsoletes,omitempty"`
 }
 
 // FullName is the patch's full identifier, e.g. "redis-6.2.5-1/HP001-1-1".
@@ -98,6 +100,9 @@ func (p *Patch) FullName() string { return p.Target.FullName() + "/" + p.NameVer
 
 // NameVersionRelease is e.g. "HP001-1-1".
 func (p *Patch) NameVersionRelease() string { return p.Name + "-" + p.Version + "-" + p.Release }
+
+// PackageName is the RPM name of the patch's package.
+func (p *Patch) PackageName() string { return "patch-" + p.Target.FullName() + "-" + p.Name }
 
 // ComputeDigest is the SHA-256 over the target's build IDs and the digests of
 // all entity files and source patches, in order: two patches with the same
@@ -207,6 +212,11 @@ func (p *Patch) check() error {
 		}
 		if !sha256Rule.MatchString(e.Digest) {
 			return fmt.Errorf("entity %q: digest %q is not a SHA-256", e.Name, e.Digest)
+		}
+	}
+	for _, name := range p.Obsoletes {
+		if !ValidName(name) {
+			return fmt.Errorf("obsolete package %q is not allowed in RPM names", name)
 		}
 	}
 	for _, s := range p.Patches {

@@ -16,6 +16,9 @@ DBUSDIR     ?= $(PREFIX)/share/dbus-1
 POLKITDIR   ?= $(PREFIX)/share/polkit-1/actions
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+# Where dnf of Debian looks; of others: the site-packages of their Python.
+DNFDIR      ?= $(PREFIX)/lib/python3/dist-packages/dnf-plugins
+SYSCONFDIR  ?= /etc
 
 # Tests stop and patch live processes and measure pauses: packages one after
 # the other, so that they do not disturb each other.
@@ -93,6 +96,9 @@ install: build ## install into DESTDIR
 	install -D -m 0644 packaging/syscare.tmpfiles $(DESTDIR)$(TMPFILESDIR)/syscare.conf
 	install -D -m 0644 packaging/syscared.8 $(DESTDIR)$(MANDIR)/man8/syscared.8
 	install -D -m 0644 packaging/syscare.toml.5 $(DESTDIR)$(MANDIR)/man5/syscare.toml.5
+	install -D -m 0644 dnfplugin/syscare.py $(DESTDIR)$(DNFDIR)/syscare.py
+	install -D -m 0644 dnfplugin/syscare.conf $(DESTDIR)$(SYSCONFDIR)/dnf/plugins/syscare.conf
+	install -D -m 0644 dnfplugin/syscare.actions $(DESTDIR)$(SYSCONFDIR)/dnf/libdnf5-plugins/actions.d/syscare.actions
 	bin/syscare man >$(DESTDIR)$(MANDIR)/man8/syscare.8
 
 .PHONY: clean

@@ -170,7 +170,7 @@ class Hotpatch(dnf.cli.Command):
     @staticmethod
     def set_argparser(parser):
         group = parser.add_mutually_exclusive_group(required=True)
-        group.add_argument("--list", nargs="?", dest="listing", choices=["cve", "cves"], const="patches", help=_("live patches that are installed, or their CVEs"))
+        group.add_argument("--list", nargs="?", dest="listing", choices=["patches", "cve", "cves"], const="patches", help=_("live patches that are installed, or their CVEs"))
         for verb in VERBS:
             group.add_argument("--" + verb, metavar="PATCH", help=_("%s a live patch") % verb)
         group.add_argument("mode", nargs="?", choices=["auto", "manual"], help=_("install live patches with the packages that they are for, or do not"))

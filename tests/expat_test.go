@@ -42,7 +42,7 @@ func installEntity(t *testing.T, root string, e build.Entity) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, e.UUID), e.Object, 0o644))
 }
 
-func copyTo(t *testing.T, from, to string) string {
+func copyTo(t testing.TB, from, to string) string {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	data, err := os.ReadFile(from)

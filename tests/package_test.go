@@ -74,13 +74,7 @@ func TestPackages(t *testing.T) {
 	})
 
 	t.Run("the source package and another fix make the next version", func(t *testing.T) {
-		next := t.TempDir()
-		file, err := packages.PatchFile("CVE-2025-49844")
-		require.NoError(t, err)
-		must(t, "build", "--patch_name", "HP001", "--source", source, "--debuginfo", packages.DebuginfoRPM,
-			"--workdir", t.TempDir(), "--output", next, "--patch", file)
-		second := filepath.Join(next, "patch-redis-7.0.15-1-HP001-2-1.x86_64.rpm")
-		require.FileExists(t, second)
+		second := secondVersion(t, packages)
 		root := t.TempDir()
 		install(t, root, packages.RPM, second)
 		info := must(t, "--root", root, "info", "HP001")

@@ -53,6 +53,25 @@ func runBuild(t testing.TB, packages *redisrpm.Packages, output string, fixes ..
 	must(t, args...)
 }
 
+// secondVersion is the package of the patch of CVE-2025-32023 and, upon it,
+// CVE-2025-49844.
+func secondVersion(t testing.TB, packages *redisrpm.Packages) string {
+	t.Helper()
+	const key = "version 2"
+	if built[key] == "" {
+		source := filepath.Join(buildPatch(t, packages, "CVE-2025-32023"), "redis-7.0.15-1-HP001-1-1.x86_64.src.rpm")
+		output := filepath.Join(bin, "built", key)
+		require.NoError(t, os.MkdirAll(output, 0o755))
+		file, err := packages.PatchFile("CVE-2025-49844")
+		require.NoError(t, err)
+		must(t, "build", "--patch_name", "HP001", "--source", source, "--debuginfo", packages.DebuginfoRPM,
+			"--workdir", t.TempDir(), "--output", output, "--patch", file)
+		built[key] = filepath.Join(output, "patch-redis-7.0.15-1-HP001-2-1.x86_64.rpm")
+	}
+	require.FileExists(t, built[key])
+	return built[key]
+}
+
 // namedFix is one of the fixes that the packages come with.
 func namedFix(t testing.TB, name string) redisrpm.Fix {
 	t.Helper()

@@ -56,13 +56,27 @@ func (m *machine) patch(name, macro string) {
 
 func (m *machine) patchVersion(name, version, macro string) {
 	m.t.Helper()
+	p, object := m.makePatch(name, version, macro)
+	text, err := p.Encode()
+	require.NoError(m.t, err)
+	data, err := os.ReadFile(object)
+	require.NoError(m.t, err)
+	installed := filepath.Join(m.root, "usr/lib/syscare/patches", p.UUID)
+	require.NoError(m.t, os.MkdirAll(installed, 0o755))
+	require.NoError(m.t, os.WriteFile(filepath.Join(installed, metadata.FileName), text, 0o640))
+	require.NoError(m.t, os.WriteFile(filepath.Join(installed, "program.o"), data, 0o640))
+}
+
+// makePatch makes a patch and gives the path of its object.
+func (m *machine) makePatch(name, version, macro string) (p *metadata.Patch, path string) {
+	m.t.Helper()
 	dir := m.t.TempDir()
 	compile := func(output string, args ...string) string {
 		path := filepath.Join(dir, output)
 		tool(m.t, "gcc", append([]string{"-g", "-O2", "-c", "-ffunction-sections", "-fdata-sections", m.source, "-o", path}, args...)...)
 		return path
 	}
-	path := filepath.Join(dir, "patch.o")
+	path = filepath.Join(dir, "program.o")
 	must(m.t, "diff", "--original", compile("original.o"), "--patched", compile("patched.o", macro), "--debuginfo", m.program, "--output", path)
 	obj, err := patchobject.Load(path)
 	require.NoError(m.t, err)
@@ -71,7 +85,7 @@ func (m *machine) patchVersion(name, version, macro string) {
 	sum := sha256.Sum256(data)
 	m.patches++
 	id := fmt.Sprintf("980fa0d0-e753-447c-8494-%012d", m.patches)
-	p := &metadata.Patch{
+	p = &metadata.Patch{
 		Schema: metadata.SchemaVersion, UUID: id, Name: name, Version: version, Release: "1", Arch: "x86_64", Type: metadata.UserPatch,
 		Target:   metadata.Package{Name: "program", Version: "1.0", Release: "1", Arch: "x86_64"},
 		Entities: []metadata.Entity{{UUID: obj.Info.UUID, Name: "program", BuildID: obj.Info.TargetID, Path: "/usr/bin/program", File: "program.o", Digest: hex.EncodeToString(sum[:])}},
@@ -79,12 +93,7 @@ func (m *machine) patchVersion(name, version, macro string) {
 		Patches: []metadata.SourcePatch{{Name: "0001-fix.patch", Digest: hex.EncodeToString(sum[:])}},
 	}
 	p.Digest = p.ComputeDigest()
-	text, err := p.Encode()
-	require.NoError(m.t, err)
-	installed := filepath.Join(m.root, "usr/lib/syscare/patches", id)
-	require.NoError(m.t, os.MkdirAll(installed, 0o755))
-	require.NoError(m.t, os.WriteFile(filepath.Join(installed, metadata.FileName), text, 0o640))
-	require.NoError(m.t, os.WriteFile(filepath.Join(installed, "program.o"), data, 0o640))
+	return p, path
 }
 
 // entity is the UUID of the entity of an installed patch.

@@ -19,6 +19,7 @@ const (
 	tagEpoch         = 1003
 	tagArch          = 1022
 	tagSourceRPM     = 1044
+	tagProvideName   = 1047
 	tagSourcePackage = 1106
 	tagDirIndexes    = 1116
 	tagBaseNames     = 1117
@@ -42,6 +43,7 @@ type Package struct {
 	SourceRPM   string // of a binary package: the file name of its source package
 	BuildTime   time.Time
 	Files       []string // names as in the header
+	Provides    []string // names of what it provides
 
 	format, compressor string
 	payload            int64 // offset in the file
@@ -105,6 +107,7 @@ func Read(r io.Reader) (p *Package, err error) {
 		Description: raw.Description(),
 		SourceRPM:   raw.Header.GetTag(tagSourceRPM).String(),
 		BuildTime:   raw.BuildTime(),
+		Provides:    raw.Header.GetTag(tagProvideName).StringSlice(),
 		format:      raw.Header.GetTag(tagPayloadFormat).String(),
 		compressor:  raw.Header.GetTag(tagCompressor).String(),
 		payload:     int64(len(head)),

@@ -140,7 +140,8 @@ class HotUpdateinfo(Named):
 
     def run(self):
         rows, severities, now = {}, hot_severities(self.base), states()
-        for package in self.base.sack.query().installed():
+        hots = sorted(hot_patches(self.base), key=lambda hot: hot.package)
+        for package in self.base.sack.query().installed().filter(name__neq=[hot.package.name for hot in hots]):
             for advisory in package.get_advisories(hawkey.LT | hawkey.EQ if self.opts.fixed else hawkey.GT):
                 for reference in advisory.references:
                     if reference.type != hawkey.REFERENCE_CVE:
@@ -149,7 +150,7 @@ class HotUpdateinfo(Named):
                     for p in advisory.packages:
                         if (p.name, p.arch) == (package.name, package.arch):
                             rows.setdefault(reference.id, ["-", "-"])[0] = "%s-%s.%s" % (p.name, p.evr, p.arch)
-        for hot in sorted(hot_patches(self.base), key=lambda hot: hot.package):
+        for hot in hots:
             if is_active(now, hot) == self.opts.fixed:
                 for cve in hot.cves:
                     rows.setdefault(cve, ["-", "-"])[1] = str(hot.package)

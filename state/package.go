@@ -122,7 +122,7 @@ func (v *view) register(ctx context.Context, p *Installed, policy Policy, o Move
 		return res, v.store.write(v.m.root)
 	}
 	if from == Unknown {
-		return res, fmt.Errorf("%s: %w", v.nameOf(p), errors.Join(ErrState, p.Problem))
+		return res, fmt.Errorf("%s cannot be applied: %w; install its package again", v.nameOf(p), p.Problem)
 	}
 	res, err := v.move(ctx, p, pending{Verb: VerbApply, From: from, To: moves[VerbApply][from]}, o)
 	if err == nil && to == Accepted && res.To != Accepted {

@@ -5,7 +5,6 @@ processes. What it knows of patches it has from their packages (Provides), from
 updateinfo, and from syscare-hook, which does the work; see docs/packages.md.
 """
 
-import bz2
 import configparser
 import gzip
 import json
@@ -31,12 +30,9 @@ PROVIDED = re.compile(r"^syscare-(target|patch|cve)\(([^)]+)\)(?: = (\S+))?$")
 def helper(*args):
     """Calls syscare-hook and returns what it prints; its errors go to the terminal."""
     try:
-        done = subprocess.run((HELPER,) + args, stdout=subprocess.PIPE, check=False)
-    except OSError as e:
-        raise dnf.exceptions.Error(_("SysCare cannot be reached: {}").format(e))
-    if done.returncode != 0:
-        raise dnf.exceptions.Error(_("syscare-hook {} failed").format(args[0]))
-    return done.stdout.decode()
+        return subprocess.run((HELPER,) + args, stdout=subprocess.PIPE, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise dnf.exceptions.Error(_("syscare-hook {} failed: {}").format(args[0], e))
 
 
 class HotPatch:
@@ -59,13 +55,11 @@ class HotPatch:
     @property
     def name(self):
         """The name by which syscare knows it."""
-        package = self.package
-        return "%s-%s/%s-%s-%s" % (self.target, self.evr.split(":", 1)[-1], self.patch, package.version, package.release)
+        return "%s-%s/%s-%s" % (self.target, self.evr.split(":", 1)[-1], self.patch, self.package.evr)
 
     def called(self, text):
         package = self.package
-        return text in (self.name, self.name.rsplit("-", 2)[0], package.name, str(package),
-                        "%s-%s-%s" % (package.name, package.version, package.release))
+        return text in (self.name, self.name.rsplit("-", 2)[0], package.name, str(package), str(package).rsplit(".", 1)[0])
 
 
 def hot_patches(base):
@@ -98,8 +92,7 @@ def is_active(now, hot):
 
 def hot_severities(base):
     """The severities of CVEs in advisories of live patches, which libsolv leaves out."""
-    openers = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open, ".xml": open}
-    found = {}
+    openers, found = {".gz": gzip.open, ".xz": lzma.open, ".xml": open}, {}
     for repo in base.repos.iter_enabled():
         path = repo.get_metadata_path("updateinfo")
         opener = openers.get(os.path.splitext(path or "")[1])
@@ -118,15 +111,13 @@ def cves_asked(opts):
     return {cve.upper() for cve in opts.cves or ()}
 
 
-class Named(dnf.cli.Command):
-    """A command that needs to know which packages there are."""
-
+class Knowing(dnf.cli.Command):  # which packages there are
     def configure(self):
         self.cli.demands.available_repos = True
         self.cli.demands.sack_activation = True
 
 
-class HotUpdateinfo(Named):
+class HotUpdateinfo(Knowing):
     aliases = ("hot-updateinfo",)
     summary = _("show CVEs with the cold and the live patches that fix them")
 
@@ -199,7 +190,7 @@ class Hotpatch(dnf.cli.Command):
             print(("%-16s " % row[0] if len(row) == 3 else "") + "%-50s %s" % row[-2:])
 
 
-class HotUpgrade(Named):
+class HotUpgrade(Knowing):
     aliases = ("hotupgrade",)
     summary = _("install and apply live patches")
 
@@ -246,9 +237,7 @@ def read_config(base):
 
 def set_auto(base, auto):
     path, parser = read_config(base)
-    if not parser.has_section("main"):
-        parser.add_section("main")
-    parser.set("main", "auto", "true" if auto else "false")
+    parser.read_dict({"main": {"auto": "true" if auto else "false"}})
     with open(path, "w") as f:
         parser.write(f)
 

@@ -17,6 +17,7 @@ const (
 	group     = "Patch"
 	buildHost = "syscare"
 	packager  = "SysCare <syscare@openeuler.org>"
+	home      = "https://gitee.com/openeuler/syscare"
 	// Every RPM reads gzip without asking for a feature; patch objects are
 	// small.
 	compressor = "gzip"
@@ -58,7 +59,7 @@ func (c *Content) binary() (*rpmpack.RPM, error) {
 	p := c.Patch
 	pkg, err := rpmpack.NewRPM(rpmpack.RPMMetaData{
 		Name: p.PackageName(), Version: p.Version, Release: p.Release, Arch: p.Arch, Epoch: rpmpack.NoEpoch,
-		Summary: summary(p), Description: description(p), Licence: p.License, Group: group,
+		Summary: summary(p), Description: description(p), Licence: p.License, Group: group, Packager: packager, URL: home,
 		BuildHost: buildHost, BuildTime: c.BuildTime, Compressor: compressor, OS: "linux",
 		Requires: append(implied(), packed(requires(p))...), Provides: c.packedProvides(), Obsoletes: packed(obsoletes(p)),
 	})
@@ -74,11 +75,11 @@ func (c *Content) binary() (*rpmpack.RPM, error) {
 	pkg.AddCustomTag(tagChangelogName, rpmpack.EntryStringSlice([]string{packager + " - " + p.Version + "-" + p.Release}))
 	pkg.AddCustomTag(tagChangelogText, rpmpack.EntryStringSlice([]string{changes(p)}))
 
-	home := PatchRoot + "/" + p.UUID
+	dir := PatchRoot + "/" + p.UUID
 	mtime := uint32(c.BuildTime.Unix())
-	pkg.AddFile(rpmpack.RPMFile{Name: home, Mode: 0o40755, Owner: "root", Group: "root", MTime: mtime})
+	pkg.AddFile(rpmpack.RPMFile{Name: dir, Mode: 0o40755, Owner: "root", Group: "root", MTime: mtime})
 	for _, f := range files {
-		pkg.AddFile(rpmpack.RPMFile{Name: home + "/" + f.name, Body: f.data, Mode: 0o100644, Owner: "root", Group: "root", MTime: mtime})
+		pkg.AddFile(rpmpack.RPMFile{Name: dir + "/" + f.name, Body: f.data, Mode: 0o100644, Owner: "root", Group: "root", MTime: mtime})
 	}
 	return pkg, nil
 }

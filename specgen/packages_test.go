@@ -60,7 +60,7 @@ func sampleContent(t testing.TB) *Content {
 		Schema: metadata.SchemaVersion, UUID: "980fa0d0-e753-447c-8494-01de595f35d0", Name: "HP001", Version: "2", Release: "1",
 		Arch: "x86_64", Type: metadata.UserPatch, License: "BSD and MIT", Description: awkward,
 		Target: metadata.Package{Name: "redis", Epoch: "1", Version: "7.0.15", Release: "1", Arch: "x86_64"},
-		CVEs:   []string{"CVE-2021-32675", "CVE-2022-24834"}, Obsoletes: []string{"patch-redis-6.2.5-1-SGL_1"},
+		CVEs:   []string{"CVE-2021-32675", "CVE-2022-24834"}, Obsoletes: []metadata.Obsolete{{Name: "patch-redis-6.2.5-1-SGL_1", Version: "1", Release: "1"}},
 	}
 	c := &Content{Patch: p, Source: source, BuildTime: time.Unix(1700000000, 0)}
 	for i, name := range []string{"redis-server", "redis-cli"} {

@@ -15,7 +15,7 @@ var isaNames = map[string]string{"x86_64": "(x86-64)", "aarch64": "(aarch-64)", 
 // A relation is a Requires or Provides of the patch package.
 type relation struct {
 	Name string
-	Op   string // "", "=", ">="
+	Op   string // "", "=", ">=", "<="
 	EVR  string
 	When string // scriptlets that need it: "" or "preun,posttrans"
 }
@@ -50,8 +50,8 @@ func provides(p *metadata.Patch) []relation {
 // obsoletes are the packages that rpm takes away when this one comes.
 func obsoletes(p *metadata.Patch) []relation {
 	var list []relation
-	for _, name := range p.Obsoletes {
-		list = append(list, relation{Name: name})
+	for _, o := range p.Obsoletes {
+		list = append(list, relation{Name: o.Name, Op: "<=", EVR: o.Version + "-" + o.Release})
 	}
 	return list
 }
@@ -71,6 +71,8 @@ func (r relation) packed() *rpmpack.Relation {
 		p.Sense = rpmpack.SenseEqual
 	case ">=":
 		p.Sense = rpmpack.SenseGreater | rpmpack.SenseEqual
+	case "<=":
+		p.Sense = rpmpack.SenseLess | rpmpack.SenseEqual
 	}
 	if r.When != "" {
 		p.Sense |= sensePreUn | sensePostTrans

@@ -27,7 +27,7 @@ type specFields struct {
 	Requires, Provides      []relation
 	Obsoletes               []relation
 	PostTrans, PreUn        string
-	Date, Packager          string
+	Date, Packager, Home    string
 }
 
 // spec gives the recipe of the patch's source package. Sources are the files
@@ -43,7 +43,7 @@ func (c *Content) spec(sources []file, installed []file) (string, error) {
 		Description: escape(description(p)), Changes: escape(changes(p)),
 		Requires: requires(p), Provides: provides(p), Obsoletes: obsoletes(p),
 		PostTrans: escape(rpmhooks.PostTrans(p.UUID)), PreUn: escape(rpmhooks.PreUn(p.UUID)),
-		Date: c.changelogTime().Format("Mon Jan 02 2006"), Packager: packager,
+		Date: c.changelogTime().Format("Mon Jan 02 2006"), Packager: packager, Home: home,
 	}
 	for _, f := range sources {
 		fields.Sources = append(fields.Sources, f.name)

@@ -43,9 +43,19 @@ func TestDayWithDnf(t *testing.T) {
 	v.Enable("syscared.service")
 	v.Enable("syscare-restore.service")
 
+	// All that is to be installed is signed.
+	key, public := newKey(t)
+	signed := t.TempDir()
+	redis := packages.RPM
+	for _, file := range []*string{&first, &second, &cold, &redis} {
+		*file = copyTo(t, *file, filepath.Join(signed, filepath.Base(*file)))
+	}
+	tool(t, "rpmsign", "--addsign", "--define", "__gpg "+tool(t, "sh", "-c", "printf %s $(command -v gpg)"), "--define", "_gpg_name "+key, first, second, cold, redis)
+	put(t, v, "etc/pki", public)
+
 	// The distribution's repository, before and after the second version.
 	for repo, patches := range map[string][]string{"repo1": {first}, "repo2": {first, second}} {
-		put(t, v, repo, append(patches, packages.RPM, cold)...)
+		put(t, v, repo, append(patches, redis, cold)...)
 		dir := filepath.Join(v.Root, repo)
 		tool(t, "createrepo_c", "--quiet", dir)
 		info := filepath.Join(t.TempDir(), "updateinfo.xml")
@@ -57,7 +67,7 @@ func TestDayWithDnf(t *testing.T) {
 	}
 	repos := filepath.Join(v.Root, "etc/yum.repos.d")
 	require.NoError(t, os.MkdirAll(repos, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(repos, "test.repo"), []byte("[test]\nname=test\nbaseurl=file:///repo1\ngpgcheck=0\nmetadata_expire=0\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(repos, "test.repo"), []byte("[test]\nname=test\nbaseurl=file:///repo1\ngpgcheck=1\ngpgkey=file:///etc/pki/key.asc\nmetadata_expire=0\n"), 0o644))
 	v.Boot()
 	dnf := func(args string) string {
 		t.Helper()
@@ -95,12 +105,47 @@ func TestDayWithDnf(t *testing.T) {
 	require.NotContains(t, []string{pristine, one}, two)
 	require.NotContains(t, dnf("hotpatch --list"), "HP001-1-1")
 
+	// A package that nobody has signed, or that somebody has changed, is not installed.
+	for _, how := range []string{"rpmsign --delsign", "sed -i '$ s/./X/'"} {
+		out, code := v.Try("mkdir -p /bad && cp /repo2/" + patch2 + ".rpm /bad && " + how + " /bad/*.rpm >/dev/null; dnf -q -y --releasever=1 --setopt=localpkg_gpgcheck=1 reinstall /bad/*.rpm 2>&1")
+		require.NotZero(t, code, out)
+		require.Contains(t, out, "GPG check FAILED")
+	}
+	require.Equal(t, two, v.Run(textOf))
+
+	// Taken out, and back to come again after a boot, in one command.
+	dnf("remove 'patch-*'")
+	require.Equal(t, pristine, v.Run(textOf))
+	_, code := v.Try("dnf -q -y --releasever=1 hotupgrade redis-7.0.15-1/HP009")
+	require.NotZero(t, code)
+	require.Contains(t, dnf("hotupgrade --takeover redis-7.0.15-1/HP001"), "redis-7.0.15-1/HP001-2-1: ACCEPTED, processes: 1")
+	require.Equal(t, two, v.Run(textOf))
+	dnf("hotupgrade") // nothing is left to do
+
+	// What dnf 5 would call says the same as the plugin.
+	actions := v.Run("grep -v '^#' /etc/dnf/libdnf5-plugins/actions.d/syscare.actions")
+	require.Equal(t, 2, strings.Count(actions, "\n"))
+	for line := range strings.Lines(actions) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 5)
+		require.Len(t, fields, 5, line)
+		require.Contains(t, []string{"pre_transaction", "post_transaction"}, fields[0])
+		out := v.Run(strings.ReplaceAll(fields[4], "${pkg.name}", "redis"))
+		require.Equal(t, fields[0] == "pre_transaction", strings.HasPrefix(out, "Warning: redis is replaced; "), out)
+	}
+
 	// An update of redis warns; nothing keeps it from being installed.
 	require.Contains(t, dnf("upgrade redis"), "Warning: redis is replaced; what runs goes on with the old program and its patch redis-7.0.15-1/HP001-2-1")
 	require.Equal(t, two, v.Run(textOf))
 
 	require.Contains(t, dnf("remove 'patch-*'"), "redis-7.0.15-1/HP001-2-1: NOT-APPLIED, processes: 1, stopped for ")
 	require.Equal(t, pristine, v.Run(textOf), "the same process, and every byte as before")
+
+	// Patches follow the packages that they are for.
+	dnf("hotpatch auto")
+	dnf("downgrade redis-7.0.15-1")
+	require.Equal(t, patch2+"\n", v.Run("rpm -qa 'patch-*'"))
+	dnf("hotpatch manual")
+	require.Contains(t, v.Run("cat /etc/dnf/plugins/syscare.conf"), "auto = false")
 	require.Empty(t, v.Run("systemctl stop load; journalctl --sync; journalctl -q -u load -o cat | grep -i error || :"), "no request failed")
 	require.Contains(t, v.Run("/root/redis-cli ping"), "PONG")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openeuler/syscare/specgen"
+	"github.com/openeuler/syscare/state/metadata"
 	"github.com/openeuler/syscare/tests/vm"
 )
 
@@ -98,6 +99,11 @@ func syscareRPMs(t testing.TB) []string {
 	return rpmbuild(t, string(spec), sources, args...)
 }
 
+func TestSpecOfOurPackagesIsClean(t *testing.T) {
+	needTools(t, "rpmlint")
+	require.Contains(t, tool(t, "rpmlint", "--config", "../packaging/rpmlint.toml", "../packaging/syscare.spec"), " 0 errors, 0 warnings")
+}
+
 // A patchPackage is a patch of the machine's program as an RPM.
 type patchPackage struct {
 	name, version, macro string
@@ -116,7 +122,7 @@ func (m *machine) patchRPMs(patches ...patchPackage) (paths []string) {
 			other := p.Patches[0]
 			other.Digest = fixes[name]
 			p.Patches = append(p.Patches, other)
-			p.Obsoletes = append(p.Obsoletes, strings.TrimSuffix(p.PackageName(), want.name)+name)
+			p.Obsoletes = append(p.Obsoletes, metadata.Obsolete{Name: strings.TrimSuffix(p.PackageName(), want.name) + name, Version: "2", Release: "1"})
 		}
 		p.Digest = p.ComputeDigest()
 		path, err := specgen.WriteBinary(&specgen.Content{Patch: p, Objects: []string{object}, BuildTime: time.Unix(1_700_000_000, 0)}, output)
@@ -132,4 +138,23 @@ func put(t testing.TB, v *vm.Machine, dir string, files ...string) {
 	for _, file := range files {
 		copyTo(t, file, filepath.Join(v.Root, dir, filepath.Base(file)))
 	}
+}
+
+// newKey makes a key for signatures and gives its name and the file of its public
+// half.
+func newKey(t testing.TB) (name, public string) {
+	t.Helper()
+	needTools(t, "gpg", "rpmsign")
+	home, err := os.MkdirTemp("", "gpg") // short: there is a socket in it
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--kill", "all").Run()
+		_ = os.RemoveAll(home)
+	})
+	t.Setenv("GNUPGHOME", home)
+	const who = "SysCare Test <test@example.org>"
+	tool(t, "gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never")
+	public = filepath.Join(t.TempDir(), "key.asc")
+	tool(t, "gpg", "--batch", "--armor", "--output", public, "--export", who)
+	return who, public
 }

@@ -34,6 +34,8 @@ func (p *program) buildCommand() *cli.Command {
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "`N` parallel build jobs", Value: runtime.NumCPU()},
 			&cli.BoolFlag{Name: "skip_compiler_check", Aliases: []string{"skip-compiler-check"}, Usage: "skip the compiler version check (not recommended)"},
 			allowLayoutFlag(), allowDataFlag(),
+			&cli.BoolFlag{Name: "sign", Usage: "sign the packages with rpmsign and the key that RPM's macro %_gpg_name names"},
+			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
 			&cli.StringSliceFlag{Name: "patch", Aliases: []string{"p"}, Usage: "patch `FILE`(s)"},
@@ -72,6 +74,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
+		Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {

@@ -28,6 +28,8 @@ type Request struct {
 	Jobs                        int
 
 	SkipCompilerCheck, SkipCleanup, Verbose bool
+	Sign                                    bool   // sign the packages
+	SignKey                                 string // with this key; "": what RPM's macros name
 	Accept                                  diff.Accept
 
 	Front    string // path of syscare-cc
@@ -94,8 +96,8 @@ type builder struct {
 	source   *rpmfile.Package // the target's pristine source package
 	tree     *specgen.Tree
 	debug    []specgen.DebugFile
-	patches  []string // all patch files, earlier ones first
-	replaces []string // packages of earlier patches that this one contains
+	patches  []string            // all patch files, earlier ones first
+	replaces []metadata.Obsolete // packages of earlier patches that this one contains
 	warnings []string
 }
 
@@ -119,7 +121,7 @@ func (b *builder) prepare(ctx context.Context) error {
 		if earlier.Patch.Name == b.PatchName {
 			b.PatchVersion = nextVersion(b.PatchVersion, earlier.Patch.Version)
 		} else {
-			b.replaces = append(b.replaces, earlier.Patch.PackageName())
+			b.replaces = append(b.replaces, metadata.Obsolete{Name: earlier.Patch.PackageName(), Version: earlier.Patch.Version, Release: earlier.Patch.Release})
 		}
 	case !errors.Is(err, specgen.ErrNotHotpatchSource):
 		return err
@@ -272,6 +274,12 @@ func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, e
 	source, err := specgen.WriteSource(ctx, content, b.work.path("output"), b.work.path("package"), b.work.log)
 	if err != nil {
 		return Result{}, err
+	}
+	if b.Sign || b.SignKey != "" {
+		b.say("Signing packages", 0, 0)
+		if err := specgen.Sign(ctx, b.work.log, b.SignKey, binary, source); err != nil {
+			return Result{}, err
+		}
 	}
 	result := Result{}
 	if result.PatchRPM, err = publish(binary, b.Output); err != nil {

@@ -91,8 +91,15 @@ type Patch struct {
 	Description string        `json:"description"`
 	Patches     []SourcePatch `json:"patches"` // in order of application
 	CVEs        []string      `json:"cves,omitempty"`
-	// Obsoletes are the names of packages whose patches this one contains.
-	Obsoletes []string `json:"obsoletes,omitempty"`
+	// Obsoletes are the packages whose patches this one contains.
+	Obsoletes []Obsolete `json:"obsoletes,omitempty"`
+}
+
+// Obsolete is a package that another one takes the place of, up to a version.
+type Obsolete struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Release string `json:"release"`
 }
 
 // FullName is the patch's full identifier, e.g. "redis-6.2.5-1/HP001-1-1".
@@ -214,9 +221,9 @@ func (p *Patch) check() error {
 			return fmt.Errorf("entity %q: digest %q is not a SHA-256", e.Name, e.Digest)
 		}
 	}
-	for _, name := range p.Obsoletes {
-		if !ValidName(name) {
-			return fmt.Errorf("obsolete package %q is not allowed in RPM names", name)
+	for _, o := range p.Obsoletes {
+		if !ValidName(o.Name) || !ValidVersion(o.Version) || !ValidVersion(o.Release) {
+			return fmt.Errorf("obsolete package %q %q %q is not allowed in RPM names and versions", o.Name, o.Version, o.Release)
 		}
 	}
 	for _, s := range p.Patches {

@@ -18,7 +18,7 @@ type Row struct {
 var Table = []Row{
 	{"install", "%posttrans", "as `on_install` says: nothing (manual), patched (apply), patched and accepted (accept)", "a warning; the patch is registered"},
 	{"reinstall", "%posttrans, %preun 1", "stay as they are", "none"},
-	{"upgrade or downgrade of an active patch", "%preun 1 of the old package, when both are there", "the new code takes the place of the old, in each process in one stop; accepted stays accepted", "a warning; the old code stays and is accounted for, `syscare rescan` of the next transaction tries again"},
+	{"upgrade or downgrade of an active patch", "%preun 1 of the old package, when both are there", "the new code takes the place of the old, in each process in one stop; accepted stays accepted", "a warning; the old code stays and is accounted for; the next transaction tries again"},
 	{"upgrade of a patch that is not active", "%preun 1, %posttrans", "as for an install", "a warning"},
 	{"obsoleted by a cumulative patch", "%preun 0 of the old package, when both are there", "as for an upgrade", "the old package stays"},
 	{"erase", "%preun 0", "the code is taken out, whatever state the patch is in", "the package stays, with the reason"},

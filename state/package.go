@@ -14,8 +14,8 @@ import (
 // Policy is what becomes of a patch when its package is installed.
 type Policy string
 
-// The policies. Whatever they say, a patch that takes the place of an active one
-// becomes active, and is accepted if that was.
+// The policies. Whatever they say, a patch becomes active that takes the place of an
+// active one whose package goes, and is accepted if that was.
 const (
 	PolicyManual Policy = "manual" // it is registered
 	PolicyApply  Policy = "apply"
@@ -44,7 +44,7 @@ func (m *Manager) PackageInstalled(ctx context.Context, uuid string, policy Poli
 	if p == nil || p.Dir == "" {
 		return Result{}, fmt.Errorf("%w: %s", ErrNotFound, uuid)
 	}
-	return v.register(ctx, p, policy, o)
+	return v.register(ctx, p, nil, policy, o)
 }
 
 // PackageErased says that the package of a patch goes, and how many of its name
@@ -62,8 +62,8 @@ func (m *Manager) PackageErased(ctx context.Context, uuid string, stay int, o Mo
 		return Result{UUID: uuid, From: NotApplied, To: NotApplied}, nil
 	}
 	st := v.status(ctx, p).State
-	if next := v.successor(p); next != nil && st.presence() == Active {
-		res, err := v.register(ctx, next, PolicyManual, o)
+	if next := v.successor(p, stay); next != nil && st.presence() == Active {
+		res, err := v.register(ctx, next, p, PolicyManual, o)
 		if err == nil || stay > 0 {
 			return res, err
 		}
@@ -79,24 +79,27 @@ func (m *Manager) PackageErased(ctx context.Context, uuid string, stay int, o Mo
 	return v.move(ctx, p, pending{Verb: VerbRemove, From: st, To: to}, o)
 }
 
-// successor is the installed patch that takes the place of p, the one that has come
-// last if there are several; nil if there is none.
-func (v *view) successor(p *Installed) (found *Installed) {
+// successor is the patch that has come in the same transaction to take the place of
+// p: another version of it or, if no package of its name stays, one that obsoletes it
+// and has not been registered yet. Without one it is nil.
+func (v *view) successor(p *Installed, stay int) *Installed {
 	if p.Meta == nil {
 		return nil
 	}
 	for _, other := range v.all {
-		// Of two with the same patches in them, the package that goes is the older.
-		if other.UUID != p.UUID && other.Meta != nil && supersedes(other.Meta, p.Meta) && (found == nil || v.store.Patches[other.UUID] == nil) {
-			found = other
+		if other.UUID == p.UUID || other.Meta == nil || !supersedes(other.Meta, p.Meta) {
+			continue
+		}
+		if stay > 0 && other.Meta.Name == p.Meta.Name || stay == 0 && v.store.Patches[other.UUID] == nil {
+			return other
 		}
 	}
-	return found
+	return nil
 }
 
-// register records p, and brings it to where policy, or what it takes the place
-// of, wants it.
-func (v *view) register(ctx context.Context, p *Installed, policy Policy, o MoveOptions) (Result, error) {
+// register records p, and brings it to where policy wants it, or what it takes the
+// place of: leaving, whose package goes, and what has no package any more.
+func (v *view) register(ctx context.Context, p, leaving *Installed, policy Policy, o MoveOptions) (Result, error) {
 	from := v.status(ctx, p).State
 	to := NotApplied
 	switch policy {
@@ -105,7 +108,7 @@ func (v *view) register(ctx context.Context, p *Installed, policy Policy, o Move
 	case PolicyAccept:
 		to = Accepted
 	}
-	olds := v.inForce(ctx, p)
+	olds := slices.DeleteFunc(v.inForce(ctx, p), func(old *Installed) bool { return old.Dir != "" && old != leaving })
 	for _, old := range olds {
 		if v.status(ctx, old).State == Accepted {
 			to = Accepted
@@ -162,7 +165,7 @@ func (m *Manager) reconcilePackages(ctx context.Context, policy Policy, o MoveOp
 	}
 	for _, p := range v.all {
 		if v.store.Patches[p.UUID] == nil {
-			done(v.register(ctx, p, policy, o))
+			done(v.register(ctx, p, nil, policy, o))
 		}
 	}
 	if _, err := os.Stat(filepath.Join(m.root, patchesDir)); errors.Is(err, fs.ErrNotExist) {

@@ -141,6 +141,24 @@ func TestErase(t *testing.T) {
 	require.NoError(t, err, "of a patch that nobody knows")
 }
 
+// A cumulative patch that an administrator has not applied is not brought in because
+// another package goes, or because it comes beside an active one.
+func TestCumulativePatchThatIsNotWanted(t *testing.T) {
+	root, engine := t.TempDir(), newFake(1)
+	single := addPatch(t, root, patchSpec{name: "SGL_1", fixes: "1"})
+	m := newManager(t, root, engine)
+	_, err := m.PackageInstalled(t.Context(), single.UUID, PolicyApply, MoveOptions{})
+	require.NoError(t, err)
+	all := addPatch(t, root, patchSpec{name: "ACC", fixes: "1 2"})
+	_, err = m.PackageInstalled(t.Context(), all.UUID, PolicyManual, MoveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []Presence{Absent}, engine.has(all.Entities[0].UUID))
+	_, err = m.PackageErased(t.Context(), single.UUID, 0, MoveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []Presence{Absent}, engine.has(single.Entities[0].UUID))
+	require.Equal(t, []Presence{Absent}, engine.has(all.Entities[0].UUID))
+}
+
 // Packages whose scripts were not run (--noscripts, an image, other tools).
 func TestReconcile(t *testing.T) {
 	root, engine := t.TempDir(), newFake(1)

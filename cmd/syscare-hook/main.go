@@ -115,6 +115,7 @@ func (h hook) dispatch(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
+		o.Timeout = 0 // it comes again
 		results, err := m.Reconcile(ctx, policy, o)
 		for _, res := range results {
 			_ = h.told(res, nil)

@@ -22,6 +22,15 @@ type Tree struct {
 	subdir string // where the build scripts worked, below BUILD; "" if unknown
 }
 
+// OpenTree is the tree that was unpacked and built in a topdir: with the name of its
+// spec and what Subdir said then.
+func OpenTree(topdir, spec, subdir string) *Tree {
+	return &Tree{Topdir: topdir, Spec: filepath.Join(topdir, "SPECS", spec), subdir: subdir}
+}
+
+// Subdir is where the build scripts worked, below BUILD; "" if unknown.
+func (t *Tree) Subdir() string { return t.subdir }
+
 // UnpackSource unpacks the source package p into a new directory topdir below
 // dir.
 func UnpackSource(ctx context.Context, p *rpmfile.Package, dir string) (*Tree, error) {

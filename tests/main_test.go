@@ -47,7 +47,9 @@ type result struct {
 // command prepares a run of syscare.
 func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	return exec.CommandContext(t.Context(), filepath.Join(bin, "syscare"), args...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "syscare"), args...)
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(bin, "cache"))
+	return cmd
 }
 
 // syscare runs one command line to its end.

@@ -36,6 +36,7 @@ func (p *program) buildCommand() *cli.Command {
 			allowLayoutFlag(), allowDataFlag(),
 			&cli.BoolFlag{Name: "sign", Usage: "sign the packages with rpmsign and the key that RPM's macro %_gpg_name names"},
 			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
+			&cli.BoolFlag{Name: "no_cache", Aliases: []string{"no-cache"}, Usage: "build the program anew, and do not keep the build for the next patch"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
 			&cli.StringSliceFlag{Name: "patch", Aliases: []string{"p"}, Usage: "patch `FILE`(s)"},
@@ -74,7 +75,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
+		NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {

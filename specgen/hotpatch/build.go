@@ -28,6 +28,7 @@ type Request struct {
 	Jobs                        int
 
 	SkipCompilerCheck, SkipCleanup, Verbose bool
+	NoCache                                 bool   // neither use nor keep a recorded build
 	Sign                                    bool   // sign the packages
 	SignKey                                 string // with this key; "": what RPM's macros name
 	Accept                                  diff.Accept
@@ -61,6 +62,11 @@ func Build(ctx context.Context, req Request) (result Result, err error) {
 	}
 	defer func() { err = w.close(err, ctx.Err() != nil) }()
 	b := &builder{Request: req, work: w}
+	defer func() {
+		if cacheErr := b.leaveCache(ctx); cacheErr != nil {
+			err = errors.Join(err, cacheErr)
+		}
+	}()
 	if err := b.prepare(ctx); err != nil {
 		return Result{}, stage(ctx, "Preparing build requirements", err)
 	}
@@ -95,6 +101,8 @@ type builder struct {
 
 	source   *rpmfile.Package // the target's pristine source package
 	tree     *specgen.Tree
+	entry    *entry           // of the cache; nil if there is none
+	recorded *build.Recording // nil as long as the program was not built
 	debug    []specgen.DebugFile
 	patches  []string            // all patch files, earlier ones first
 	replaces []metadata.Obsolete // packages of earlier patches that this one contains
@@ -133,7 +141,7 @@ func (b *builder) prepare(ctx context.Context) error {
 	if err := b.source.WantSource(); err != nil {
 		return err
 	}
-	if b.tree, err = specgen.UnpackSource(ctx, b.source, b.work.path("package")); err != nil {
+	if err := b.findTree(ctx); err != nil {
 		return err
 	}
 	for i, path := range b.Debuginfo {
@@ -145,6 +153,59 @@ func (b *builder) prepare(ctx context.Context) error {
 		b.debug = append(b.debug, files...)
 	}
 	return nil
+}
+
+// findTree opens the recorded build of the source package, or unpacks it to be built.
+func (b *builder) findTree(ctx context.Context) (err error) {
+	dir := b.work.path("package")
+	if !b.NoCache {
+		if b.entry, err = openEntry(b.source, b.Tool); err != nil {
+			b.Logger.Info("the build is not kept", "reason", err)
+		}
+	}
+	if b.entry != nil {
+		dir = b.entry.dir
+		tree, recording, found, err := b.entry.open()
+		if found {
+			b.tree, b.recorded = tree, recording
+			_, err = fmt.Fprintf(b.work.log, "using the build that was recorded in %s\n", dir)
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("the recorded build in %s cannot be used; remove that directory, or use --no-cache: %w", dir, err)
+		}
+	}
+	b.tree, err = specgen.UnpackSource(ctx, b.source, dir)
+	return err
+}
+
+// record builds the program once, unless that was done before.
+func (b *builder) record(ctx context.Context) error {
+	if b.recorded != nil {
+		return nil
+	}
+	b.say(build.StageRecord, 0, 0)
+	dir := b.work.path("patch")
+	if b.entry != nil {
+		dir = b.entry.dir
+	}
+	var err error
+	b.recorded, err = build.Record(ctx, build.Options{WorkDir: dir, Front: b.Front}, func(ctx context.Context, env []string) error {
+		return b.tree.Build(ctx, env, b.Jobs, b.work.log)
+	})
+	if err == nil && b.entry != nil {
+		err = b.entry.complete(b.tree, b.recorded)
+	}
+	return err
+}
+
+// leaveCache gives the recorded build back. Its tree is what it was after each fix;
+// of one that was interrupted nobody knows.
+func (b *builder) leaveCache(ctx context.Context) error {
+	if b.entry == nil {
+		return nil
+	}
+	return b.entry.close(ctx.Err() == nil)
 }
 
 // nextVersion is the version after previous, or the one asked for if that is
@@ -192,11 +253,11 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := b.record(ctx); err != nil {
+		return nil, err
+	}
 	req := build.Request{
 		WorkDir: b.work.path("patch"), Front: b.Front, Tree: b.tree.Sources, Strip: strip, Patches: b.patches,
-		Build: func(ctx context.Context, env []string) error {
-			return b.tree.Build(ctx, env, b.Jobs, b.work.log)
-		},
 		Rebuild: func(ctx context.Context, env []string) error {
 			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
 		},
@@ -206,7 +267,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 	for _, d := range b.debug {
 		req.Debug = append(req.Debug, build.DebugFile{Path: d.Path, TargetPath: d.TargetPath, Name: filepath.Base(d.TargetPath)})
 	}
-	made, err := build.Run(ctx, req)
+	made, err := b.recorded.Patch(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,279 @@
+package hotpatch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/openeuler/syscare/engine/build"
+	"github.com/openeuler/syscare/specgen"
+	"github.com/openeuler/syscare/specgen/rpmfile"
+)
+
+// A recorded build is kept, so that the next patch of the same source package needs
+// none: the source tree as the build left it and what the compiler front recorded,
+// in a directory that is named by all that has made it. One build at a time uses it.
+
+const (
+	// cacheLimit bounds all recorded builds together, bytes.
+	cacheLimit = 20 << 30
+	// In an entry: what its tree depends on; it is written when all is there.
+	cacheManifest = "complete.json"
+	// In an entry: somebody works in it. Left over, it says that the tree may not be
+	// what the build left.
+	cacheBusy = "in-use"
+)
+
+// manifest says what an entry was made of, beyond its name.
+type manifest struct {
+	Spec   string     `json:"spec"`
+	Subdir string     `json:"subdir"`
+	Uses   []fileMark `json:"uses"` // headers and tools outside
+}
+
+// fileMark tells whether a file is still the same.
+type fileMark struct {
+	Path    string    `json:"path"`
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mtime"`
+}
+
+func markOf(path string) (fileMark, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileMark{}, err
+	}
+	return fileMark{path, info.Size(), info.ModTime().UTC()}, nil
+}
+
+// entry is the place of one recorded build, locked.
+type entry struct {
+	dir  string
+	lock *os.File
+}
+
+// cacheHome is where recorded builds are.
+func cacheHome() (string, error) {
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "syscare", "builds"), err
+}
+
+// openEntry takes the entry of a source package. It returns nil if there can be none
+// now, for the reason that is returned with it: somebody else uses it, or there is no
+// place for it. Then the build does without.
+func openEntry(source *rpmfile.Package, tool string) (*entry, error) {
+	home, err := cacheHome()
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(home, " \t\n:") {
+		return nil, fmt.Errorf("%s: compilers cannot be given paths with blanks or colons", home)
+	}
+	key, err := cacheKey(source, tool)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	e := &entry{dir: filepath.Join(home, key)}
+	if e.lock, err = lockEntry(e.dir); err != nil {
+		return nil, err
+	}
+	if !e.usable() {
+		if err := os.RemoveAll(e.dir); err != nil {
+			return nil, errors.Join(err, e.lock.Close())
+		}
+	}
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return nil, errors.Join(err, e.lock.Close())
+	}
+	return e, os.WriteFile(filepath.Join(e.dir, cacheBusy), nil, 0o600)
+}
+
+// lockEntry takes the lock of an entry without waiting. The kernel drops it with its
+// holder.
+func lockEntry(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another build uses %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// cacheKey names what a recorded build is made of: the source package, the tools,
+// what steers them, and us.
+func cacheKey(source *rpmfile.Package, tool string) (string, error) {
+	digest, err := fileDigest(source.Path)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "1 %s\n%s\n", tool, digest)
+	for _, name := range []string{"PATH", "CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH"} {
+		fmt.Fprintf(h, "%s=%q\n", name, os.Getenv(name))
+	}
+	for _, name := range []string{"gcc", "g++", "clang", "clang++", "cc", "c++", "ld", "as", "make", "rpmbuild"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		m, err := markOf(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d %s\n", m.Path, m.Size, m.ModTime)
+	}
+	macros, err := exec.Command("rpm", "--eval", "%{optflags} %{?build_ldflags} %{?_hardening_cflags} %{?dist} %{_arch}").Output()
+	if err != nil {
+		return "", fmt.Errorf("rpm --eval: %w", err)
+	}
+	h.Write(macros)
+	return hex.EncodeToString(h.Sum(nil))[:32], nil
+}
+
+// usable reports whether the entry has a whole build whose surroundings are what
+// they were.
+func (e *entry) usable() bool {
+	if _, err := os.Stat(filepath.Join(e.dir, cacheBusy)); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	m, err := e.manifest()
+	return err == nil && !slices.ContainsFunc(m.Uses, func(was fileMark) bool {
+		is, err := markOf(was.Path)
+		return err != nil || is.Size != was.Size || !is.ModTime.Equal(was.ModTime)
+	})
+}
+
+func (e *entry) manifest() (manifest, error) {
+	var m manifest
+	data, err := os.ReadFile(filepath.Join(e.dir, cacheManifest))
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	return m, err
+}
+
+// open gives the recorded build; ok is false if there is none yet.
+func (e *entry) open() (tree *specgen.Tree, recording *build.Recording, ok bool, err error) {
+	m, err := e.manifest()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, false, nil
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	recording, err = build.OpenRecording(e.dir)
+	return specgen.OpenTree(filepath.Join(e.dir, "topdir"), m.Spec, m.Subdir), recording, err == nil, err
+}
+
+// complete says that the entry has all of the build.
+func (e *entry) complete(tree *specgen.Tree, recording *build.Recording) error {
+	m := manifest{Spec: filepath.Base(tree.Spec), Subdir: tree.Subdir()}
+	seen := map[string]bool{}
+	for _, u := range recording.Units() {
+		for _, path := range slices.Concat(u.Deps, []string{u.Tool}) {
+			if seen[path] || strings.HasPrefix(path, e.dir+"/") || !filepath.IsAbs(path) {
+				continue
+			}
+			seen[path] = true
+			mark, err := markOf(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // a file that the build made and took away
+			}
+			if err != nil {
+				return err
+			}
+			m.Uses = append(m.Uses, mark)
+		}
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(e.dir, cacheManifest+".new")
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, filepath.Join(e.dir, cacheManifest))
+}
+
+// close gives the entry back: as it was if good is true, else gone. Then it makes
+// room.
+func (e *entry) close(good bool) error {
+	var err error
+	if _, missing := e.manifest(); good && missing == nil {
+		now := time.Now()
+		err = errors.Join(os.Remove(filepath.Join(e.dir, cacheBusy)), os.Chtimes(filepath.Join(e.dir, cacheManifest), now, now))
+	} else {
+		err = os.RemoveAll(e.dir)
+	}
+	err = errors.Join(err, e.lock.Close())
+	return errors.Join(err, trim(filepath.Dir(e.dir), cacheLimit))
+}
+
+// trim takes away the entries that have not been used for the longest time until the
+// others fit into limit bytes. Those in use stay.
+func trim(home string, limit int64) error {
+	found, err := filepath.Glob(filepath.Join(home, "*", cacheManifest))
+	if err != nil {
+		return err
+	}
+	type kept struct {
+		dir  string
+		used time.Time
+		size int64
+	}
+	var all []kept
+	var total int64
+	for _, path := range found {
+		info, err := os.Stat(path)
+		if err != nil {
+			continue
+		}
+		k := kept{filepath.Dir(path), info.ModTime(), diskUse(filepath.Dir(path))}
+		total += k.size
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b kept) int { return a.used.Compare(b.used) })
+	var errs []error
+	for _, k := range all {
+		if total <= limit {
+			break
+		}
+		lock, err := lockEntry(k.dir)
+		if err != nil {
+			continue
+		}
+		errs = append(errs, os.RemoveAll(k.dir), lock.Close())
+		total -= k.size
+	}
+	return errors.Join(errs...)
+}
+
+// diskUse is the size of a directory with all that is in it, bytes.
+func diskUse(dir string) (total int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it goes away meanwhile
+		}
+		if info, err := d.Info(); err == nil {
+			total += info.Size()
+		}
+		return nil
+	})
+	return total
+}

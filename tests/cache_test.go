@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -147,4 +148,56 @@ func TestRecordedBuildOfManyAtOnce(t *testing.T) {
 		got, _ := c.build(two)
 		require.Equal(t, want[two], got, "after a build that was killed")
 	}
+}
+
+// What would be compiled can be told beforehand, and what was made for programs.
+func TestDryRunAndJSON(t *testing.T) {
+	c := newCached(t, smallCompile)
+	one, _ := c.fixes()
+	output := t.TempDir()
+	r := finish(t, c.command(one, t.TempDir(), output, "--dry-run"))
+	require.Zero(t, r.code, r.stderr)
+	require.Equal(t, "small (/usr/bin/small)\n  small.c\n", r.stdout)
+	made, err := os.ReadDir(output)
+	require.NoError(t, err)
+	require.Empty(t, made)
+
+	r = finish(t, c.command(one, t.TempDir(), output, "--json"))
+	require.Zero(t, r.code, r.stderr)
+	var report struct {
+		PatchRPM string `json:"patch_rpm"`
+		Patch    struct {
+			Entities []struct {
+				Name      string
+				Functions []string
+			}
+		}
+		RecordedBefore bool `json:"recorded_before"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &report), r.stdout)
+	require.Equal(t, patchRPM(t, output), report.PatchRPM)
+	require.Len(t, report.Patch.Entities, 1)
+	require.Equal(t, []string{"allowed"}, report.Patch.Entities[0].Functions)
+	require.True(t, report.RecordedBefore)
+}
+
+// A fix can be a series of patches, as packagers keep them.
+func TestPatchSeries(t *testing.T) {
+	c := newCached(t, smallCompile)
+	one, two := c.fixes()
+	dir := t.TempDir()
+	for i, patch := range []string{one, two} {
+		copyTo(t, patch, filepath.Join(dir, fmt.Sprint(i, ".patch")))
+	}
+	tool(t, "xz", filepath.Join(dir, "1.patch"))
+	series := filepath.Join(dir, "series")
+	require.NoError(t, os.WriteFile(series, []byte("0.patch\n1.patch.xz\n"), 0o644))
+	output := t.TempDir()
+	r := finish(t, c.command(series, t.TempDir(), output))
+	require.NotZero(t, r.code, "they change the same line")
+	require.Contains(t, r.stderr, "1.patch")
+	require.NoError(t, os.WriteFile(series, []byte("1.patch.xz # alone\n"), 0o644))
+	r = finish(t, c.command(series, t.TempDir(), output))
+	require.Zero(t, r.code, r.stderr)
+	require.FileExists(t, patchRPM(t, output))
 }

@@ -36,6 +36,8 @@ func (p *program) buildCommand() *cli.Command {
 			allowLayoutFlag(), allowDataFlag(),
 			&cli.BoolFlag{Name: "sign", Usage: "sign the packages with rpmsign and the key that RPM's macro %_gpg_name names"},
 			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
+			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"dry-run"}, Usage: "tell what would be compiled, and make nothing"},
+			jsonFlag(),
 			&cli.BoolFlag{Name: "no_cache", Aliases: []string{"no-cache"}, Usage: "build the program anew, and do not keep the build for the next patch"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
@@ -58,8 +60,20 @@ func (p *program) buildPatch(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, res)
+	}
 	for _, w := range res.Warnings {
 		fmt.Fprintf(p.stderr, "Warning: %s\n", w)
+	}
+	for _, t := range res.Planned {
+		fmt.Fprintf(c.App.Writer, "%s (%s)\n", t.Name, t.TargetPath)
+		for _, source := range t.Sources {
+			fmt.Fprintf(c.App.Writer, "  %s\n", source)
+		}
+	}
+	if req.DryRun {
+		return nil
 	}
 	fmt.Fprintln(c.App.Writer, res.PatchRPM)
 	fmt.Fprintln(c.App.Writer, res.SourceRPM)
@@ -75,7 +89,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
+		DryRun: c.Bool("dry_run"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {

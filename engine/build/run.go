@@ -35,6 +35,9 @@ type Request struct {
 	SkipCompilerCheck bool
 	Accept            diff.Accept
 
+	// DryRun stops when it is known what is to be compiled: Result.Planned.
+	DryRun bool
+
 	UUID func(object.BuildID) string // of the entity for that target ELF
 	Tool string                      // version of SysCare
 
@@ -57,6 +60,14 @@ type Entity struct {
 type Result struct {
 	Entities []Entity
 	Notes    []string // what was left out and why
+	Planned  []Planned
+}
+
+// Planned is what is compiled twice, before and after the fix, for one target ELF.
+type Planned struct {
+	Name       string   `json:"name"`
+	TargetPath string   `json:"path"`
+	Sources    []string `json:"sources"` // relative to the source tree
 }
 
 // Stages that Run reports to Request.Progress.
@@ -136,7 +147,7 @@ func (r *runner) run(ctx context.Context) error {
 	r.note(r.plan.Notes...)
 	units, notes, err := recording.Affected(ctx, r.plan, r.WorkDir, r.Jobs, r.log)
 	var unreplayable *NotReplayableError
-	if errors.As(err, &unreplayable) && r.Rebuild != nil {
+	if errors.As(err, &unreplayable) && r.Rebuild != nil && !r.DryRun {
 		return r.runAgain(ctx, err)
 	}
 	if err != nil {
@@ -152,6 +163,16 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	if len(targets) == 0 {
 		return r.noChange("nothing that has debuginfo is changed")
+	}
+	if r.DryRun {
+		for _, t := range targets {
+			p := Planned{Name: t.Debug.Name, TargetPath: t.Debug.TargetPath}
+			for _, u := range t.units {
+				p.Sources = append(p.Sources, r.relative(u.Source))
+			}
+			r.result.Planned = append(r.result.Planned, p)
+		}
+		return nil
 	}
 	objects, err := r.compile(ctx, targets)
 	if err != nil {

@@ -28,6 +28,7 @@ type Request struct {
 	Jobs                        int
 
 	SkipCompilerCheck, SkipCleanup, Verbose bool
+	DryRun                                  bool   // only tell what would be compiled
 	NoCache                                 bool   // neither use nor keep a recorded build
 	Sign                                    bool   // sign the packages
 	SignKey                                 string // with this key; "": what RPM's macros name
@@ -39,10 +40,15 @@ type Request struct {
 	Logger   *slog.Logger
 }
 
-// Result names the packages made.
+// Result names the packages made, and tells what is in them.
 type Result struct {
-	PatchRPM, SourceRPM string
-	Warnings            []string
+	PatchRPM  string          `json:"patch_rpm,omitempty"`
+	SourceRPM string          `json:"source_rpm,omitempty"`
+	Patch     *metadata.Patch `json:"patch,omitempty"`
+	Planned   []build.Planned `json:"planned,omitempty"` // of a dry run
+	Warnings  []string        `json:"notes"`
+	// Recorded says that the program was not built: an earlier build was used.
+	Recorded bool `json:"recorded_before"`
 }
 
 // namespace is the root of the UUIDs that are derived from a build's input.
@@ -74,11 +80,13 @@ func Build(ctx context.Context, req Request) (result Result, err error) {
 	if err != nil {
 		return Result{}, stage(ctx, "Building patch", err)
 	}
-	content, err := b.describe(entities)
-	if err == nil {
-		result, err = b.pack(ctx, content)
+	if !b.DryRun {
+		var content *specgen.Content
+		if content, err = b.describe(entities); err == nil {
+			result, err = b.pack(ctx, content)
+		}
 	}
-	result.Warnings = b.warnings
+	result.Warnings, result.Planned, result.Recorded = append([]string{}, b.warnings...), b.planned, b.reused
 	return result, stage(ctx, "Generating packages", err)
 }
 
@@ -103,6 +111,8 @@ type builder struct {
 	tree     *specgen.Tree
 	entry    *entry           // of the cache; nil if there is none
 	recorded *build.Recording // nil as long as the program was not built
+	reused   bool             // recorded is of an earlier build
+	planned  []build.Planned
 	debug    []specgen.DebugFile
 	patches  []string            // all patch files, earlier ones first
 	replaces []metadata.Obsolete // packages of earlier patches that this one contains
@@ -132,6 +142,13 @@ func (b *builder) prepare(ctx context.Context) error {
 			b.replaces = append(b.replaces, metadata.Obsolete{Name: earlier.Patch.PackageName(), Version: earlier.Patch.Version, Release: earlier.Patch.Release})
 		}
 	case !errors.Is(err, specgen.ErrNotHotpatchSource):
+		return err
+	}
+	plain := b.work.path("patches")
+	if err := os.Mkdir(plain, 0o755); err != nil {
+		return err
+	}
+	if b.Patches, err = specgen.PatchFiles(b.Patches, plain); err != nil {
 		return err
 	}
 	b.patches = append(b.patches, b.Patches...)
@@ -167,7 +184,7 @@ func (b *builder) findTree(ctx context.Context) (err error) {
 		dir = b.entry.dir
 		tree, recording, found, err := b.entry.open()
 		if found {
-			b.tree, b.recorded = tree, recording
+			b.tree, b.recorded, b.reused = tree, recording, true
 			_, err = fmt.Fprintf(b.work.log, "using the build that was recorded in %s\n", dir)
 			return err
 		}
@@ -261,7 +278,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 		Rebuild: func(ctx context.Context, env []string) error {
 			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
 		},
-		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
+		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
 		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
 	}
 	for _, d := range b.debug {
@@ -271,7 +288,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.warnings = append(b.warnings, made.Notes...)
+	b.warnings, b.planned = append(b.warnings, made.Notes...), made.Planned
 	return made.Entities, nil
 }
 
@@ -342,7 +359,7 @@ func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, e
 			return Result{}, err
 		}
 	}
-	result := Result{}
+	result := Result{Patch: content.Patch}
 	if result.PatchRPM, err = publish(binary, b.Output); err != nil {
 		return Result{}, err
 	}

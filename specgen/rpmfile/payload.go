@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
@@ -15,6 +16,18 @@ import (
 // maxWindow bounds the memory that a payload can ask its decompressor for: the
 // windows of xz -9 and zstd --ultra -22 fit.
 const maxWindow = 128 << 20
+
+// compressors are the names of compressors, by the suffix of their files.
+var compressors = map[string]string{".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "lzma", ".zst": "zstd"}
+
+// Compressed reports whether a file is compressed, by its name.
+func Compressed(name string) bool { return compressors[filepath.Ext(name)] != "" }
+
+// Decompress gives what a compressed file of that name holds, of whatever size, and
+// what ends the reading.
+func Decompress(name string, r io.Reader) (plain io.Reader, done func(), err error) {
+	return decompress(compressors[filepath.Ext(name)], r)
+}
 
 // decompress gives the plain archive of a payload.
 func decompress(compressor string, r io.Reader) (io.Reader, func(), error) {

@@ -78,6 +78,10 @@ lint: ## formatting, vet, staticcheck, golangci-lint
 bench: ## all benchmarks
 	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-build
+bench-build: ## what building a patch costs, in plain builds
+	$(GO) test ./tests -run '^$$' -bench BenchmarkBuild -benchtime 1x -timeout 1h
+
 .PHONY: install
 install: build ## install into DESTDIR
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)
@@ -107,4 +111,4 @@ clean: ## remove what was built here (not the caches)
 
 .PHONY: help
 help:
-	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10

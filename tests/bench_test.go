@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,24 +14,39 @@ import (
 	"github.com/openeuler/syscare/tests/redisrpm"
 )
 
-// BenchmarkBuild reports what building a patch costs, as a multiple of one
-// plain build of the same source package in the same run.
+// BenchmarkBuild reports what building a patch costs, as a multiple of one plain
+// build of the same source package in the same run: the first of the package, another
+// fix, and one that needs a second build of the whole.
 func BenchmarkBuild(b *testing.B) {
 	packages := redisrpm.Require(b)
-	var plain, patch time.Duration
-	for b.Loop() {
-		top := b.TempDir()
+	whole := filepath.Join(b.TempDir(), "whole.patch")
+	require.NoError(b, os.WriteFile(whole, []byte("--- /dev/null\n+++ b/src/added.c\n@@ -0,0 +1 @@\n+int added;\n"), 0o644))
+	file, err := packages.PatchFile("CVE-2025-32023")
+	require.NoError(b, err)
+	took := map[string]time.Duration{}
+	measure := func(what string, f func()) {
 		began := time.Now()
-		tool(b, "rpmbuild", "--define", "_topdir "+top, "--nodeps", "-rc", packages.SourceRPM)
-		plain += time.Since(began)
-
-		began = time.Now()
-		runBuild(b, packages, b.TempDir(), "CVE-2025-32023")
-		patch += time.Since(began)
+		f()
+		took[what] += time.Since(began)
 	}
-	b.ReportMetric(plain.Seconds()/float64(b.N), "plain-s/op")
-	b.ReportMetric(patch.Seconds()/float64(b.N), "patch-s/op")
-	b.ReportMetric(patch.Seconds()/plain.Seconds(), "patch/plain")
+	for b.Loop() {
+		require.NoError(b, os.RemoveAll(filepath.Join(bin, "cache")))
+		measure("plain", func() {
+			tool(b, "rpmbuild", "--define", "_topdir "+b.TempDir(), "--nodeps", "-rc", packages.SourceRPM)
+		})
+		measure("cold", func() { runBuild(b, packages, b.TempDir(), "CVE-2025-32023") })
+		measure("warm", func() { runBuild(b, packages, b.TempDir(), "CVE-2025-49844") })
+		measure("whole", func() {
+			must(b, "build", "--patch_name", "HP001", "--source", packages.SourceRPM, "--debuginfo", packages.DebuginfoRPM,
+				"--workdir", b.TempDir(), "--output", b.TempDir(), "--patch", file, whole)
+		})
+	}
+	for what, d := range took {
+		b.ReportMetric(d.Seconds()/float64(b.N), what+"-s/op")
+		if what != "plain" {
+			b.ReportMetric(d.Seconds()/took["plain"].Seconds(), what+"/plain")
+		}
+	}
 }
 
 // BenchmarkRedisPause reports for how long a redis-server with 8 threads stands

@@ -43,7 +43,7 @@ func TestPatchFiles(t *testing.T) {
 
 	for name, text := range map[string]string{"outside": "../1.patch\n", "absolute": "/etc/passwd\n", "nothing": "# empty\n", "missing": "3.patch\n", "directory": "sub\n"} {
 		_, err := PatchFiles([]string{write(filepath.Join(name, "series"), text)}, plain)
-		assert.Error(t, err, name)
+		require.Error(t, err, name)
 	}
 	_, err = PatchFiles([]string{write("torn.patch.gz", "not compressed")}, plain)
 	require.Error(t, err)

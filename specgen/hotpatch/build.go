@@ -119,16 +119,16 @@ type builder struct {
 	warnings []string
 }
 
-func (b *builder) say(name string, done, total int) {
+func (b *builder) say(name string) {
 	if b.Progress != nil {
-		b.Progress(name, done, total)
+		b.Progress(name, 0, 0)
 	}
 }
 
 // prepare opens and unpacks the input. A source package that is a patch's own
 // gives the pristine one and the earlier patch files.
 func (b *builder) prepare(ctx context.Context) error {
-	b.say("Preparing build requirements", 0, 0)
+	b.say("Preparing build requirements")
 	path := b.Sources[0]
 	earlier, err := specgen.OpenHotpatchSource(ctx, path, b.work.path("package"))
 	switch {
@@ -201,7 +201,7 @@ func (b *builder) record(ctx context.Context) error {
 	if b.recorded != nil {
 		return nil
 	}
-	b.say(build.StageRecord, 0, 0)
+	b.say(build.StageRecord)
 	dir := b.work.path("patch")
 	if b.entry != nil {
 		dir = b.entry.dir
@@ -344,7 +344,7 @@ func (b *builder) describe(entities []build.Entity) (*specgen.Content, error) {
 
 // pack writes both packages and moves them to the output directory together.
 func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, error) {
-	b.say("Generating packages", 0, 0)
+	b.say("Generating packages")
 	binary, err := specgen.WriteBinary(content, b.work.path("output"))
 	if err != nil {
 		return Result{}, err
@@ -354,7 +354,7 @@ func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, e
 		return Result{}, err
 	}
 	if b.Sign || b.SignKey != "" {
-		b.say("Signing packages", 0, 0)
+		b.say("Signing packages")
 		if err := specgen.Sign(ctx, b.work.log, b.SignKey, binary, source); err != nil {
 			return Result{}, err
 		}

@@ -37,6 +37,7 @@ func (p *program) buildCommand() *cli.Command {
 			&cli.BoolFlag{Name: "sign", Usage: "sign the packages with rpmsign and the key that RPM's macro %_gpg_name names"},
 			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
 			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"dry-run"}, Usage: "tell what would be compiled, and make nothing"},
+			&cli.BoolFlag{Name: "keep_going", Aliases: []string{"keep-going"}, Usage: "tell all that is refused, not only the first"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no_cache", Aliases: []string{"no-cache"}, Usage: "build the program anew, and do not keep the build for the next patch"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
@@ -89,7 +90,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		DryRun: c.Bool("dry_run"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
+		DryRun: c.Bool("dry_run"), KeepGoing: c.Bool("keep_going"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {

@@ -133,6 +133,7 @@ func (r *runner) numbered(ctx context.Context) (map[string][]byte, error) {
 
 // diff makes one entity of each target that really changes.
 func (r *runner) diff(ctx context.Context, targets []target, made map[*Unit]objects) error {
+	var refused []error
 	for i, t := range targets {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -143,12 +144,20 @@ func (r *runner) diff(ctx context.Context, targets []target, made map[*Unit]obje
 			r.note(fmt.Sprintf("%s: nothing that code is generated for is changed", t.Debug.TargetPath))
 			continue
 		}
+		var refusal *diff.Refusal
+		if r.KeepGoing && errors.As(err, &refusal) {
+			refused = append(refused, fmt.Errorf("%s: %w", t.Debug.Name, err))
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.Debug.Name, err)
 		}
 		r.result.Entities = append(r.result.Entities, *entity)
 	}
 	r.Progress(StageDiff, len(targets), len(targets))
+	if len(refused) > 0 {
+		return errors.Join(refused...)
+	}
 	if len(r.result.Entities) == 0 {
 		return r.noChange("the changed files compile to the same code")
 	}
@@ -199,7 +208,7 @@ func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err e
 	}
 	built, err := diff.Build(debug, units, diff.Options{
 		UUID: r.UUID(t.ID), Entity: t.Debug.Name, TargetName: filepath.Base(t.Debug.TargetPath), TargetPath: t.Debug.TargetPath,
-		Tool: r.Tool, Accept: r.Accept,
+		Tool: r.Tool, Accept: r.Accept, KeepGoing: r.KeepGoing,
 	})
 	if err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ type Request struct {
 
 	// DryRun stops when it is known what is to be compiled: Result.Planned.
 	DryRun bool
+	// KeepGoing finds all that is refused, instead of the first of it.
+	KeepGoing bool
 
 	UUID func(object.BuildID) string // of the entity for that target ELF
 	Tool string                      // version of SysCare

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ type Options struct {
 	TargetPath string
 	Tool       string // version of SysCare
 	Accept     Accept
+	// KeepGoing finds all that is refused, instead of the first of it.
+	KeepGoing bool
 }
 
 // Result is a patch object and what is in it.
@@ -47,6 +50,7 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	}
 	e := newEmitter(t)
 	result := &Result{}
+	var refused []error
 	for _, u := range units {
 		p, err := loadPair(u, t)
 		if err != nil {
@@ -55,7 +59,12 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		if p.original.file.Machine != targetFile.Machine {
 			return nil, p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, targetFile.Machine)
 		}
-		nodes, notes, err := p.difference(opt.Accept)
+		nodes, notes, err := p.difference(opt)
+		var refusal *Refusal
+		if opt.KeepGoing && errors.As(err, &refusal) {
+			refused = append(refused, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -63,6 +72,9 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		if len(nodes) > 0 {
 			e.add(p, nodes)
 		}
+	}
+	if len(refused) > 0 {
+		return nil, errors.Join(refused...)
 	}
 	funcs, err := e.emit()
 	if err != nil {
@@ -117,17 +129,20 @@ func loadPair(u Unit, t *target) (*pair, error) {
 }
 
 // difference runs the steps up to selection.
-func (p *pair) difference(accept Accept) (nodes []*node, notes []string, err error) {
+func (p *pair) difference(opt Options) (nodes []*node, notes []string, err error) {
 	p.correlate()
 	if err := p.compare(); err != nil {
 		return nil, nil, err
 	}
-	copied, err := p.copyData(accept.Data)
+	copied, err := p.copyData(opt.Accept.Data)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := p.guardData(); err != nil {
-		return nil, nil, err
+	if refusals := p.guardData(); len(refusals) > 0 {
+		if !opt.KeepGoing {
+			return nil, nil, refusals[0]
+		}
+		return nil, nil, errors.Join(refusals...)
 	}
 	if nodes, err = p.selected(); err != nil || len(nodes) == 0 {
 		return nil, nil, err
@@ -135,6 +150,6 @@ func (p *pair) difference(accept Accept) (nodes []*node, notes []string, err err
 	if err := p.checkUnit(); err != nil {
 		return nil, nil, err
 	}
-	notes, err = p.guardLayouts(accept.Layouts)
+	notes, err = p.guardLayouts(opt.Accept.Layouts)
 	return nodes, append(copied, notes...), err
 }

@@ -152,6 +152,34 @@ func TestChangesThatCannotBePatchedAreRefused(t *testing.T) {
 	}
 }
 
+// Whoever wants to know all that stands in the way of a fix is told at once.
+func TestAllRefusals(t *testing.T) {
+	files := []source{{"program.c", `
+		#ifdef PATCHED
+		int low = 2, high = 20;
+		#else
+		int low = 1, high = 10;
+		#endif
+		int other(int x);
+		int main(int argc, char **argv) { return other(argc) < high && argc > low; }`},
+		{"other.c", `
+		#ifdef PATCHED
+		static __thread int depth;
+		#else
+		static int depth;
+		#endif
+		__attribute__((noinline)) int other(int x) { return depth += x; }`}}
+	_, _, err := diffed(t, []string{"-O2"}, true, Options{}, files...)
+	require.ErrorContains(t, err, "program.c: ")
+	require.NotContains(t, err.Error(), "\n", "the first")
+	_, _, err = diffed(t, []string{"-O2"}, true, Options{KeepGoing: true}, files...)
+	for _, name := range []string{"program.c: low: ", "program.c: high: ", "other.c: depth: "} {
+		require.ErrorContains(t, err, name)
+	}
+	var refusal *Refusal
+	require.ErrorAs(t, err, &refusal)
+}
+
 func TestAcceptedLayoutIsNoted(t *testing.T) {
 	result, _, err := diffed(t, []string{"-O2"}, true, Options{Accept: Accept{Layouts: []string{"scratch"}}}, source{"program.c", `
 		struct scratch { int a;

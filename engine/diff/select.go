@@ -9,38 +9,43 @@ import (
 )
 
 // guardData refuses changes of what is alive in every process: existing data,
-// thread-local variables, and whatever is not understood.
-func (p *pair) guardData() error {
+// thread-local variables, and whatever is not understood. It gives all refusals.
+func (p *pair) guardData() (refusals []error) {
 	for _, n := range p.patched.nodes {
-		name := n.name
-		switch {
-		case n.kind == kindPool || n.kind == kindAnonymous || n.copied:
-		case n.kind == kindTLS && n.twin == nil:
-			return p.refuse(name, "new thread-local variable: running threads have no room for it")
-		case n.kind == kindTLS && n.changed:
-			return p.refuse(name, "the size or initial value of a thread-local variable changed: it is alive in running threads")
-		case n.kind == kindData && startsProgram(n) && (n.twin == nil || n.changed):
-			return p.refuse(name, "the list of functions that run when the program starts (%s) changed: running processes are past that", n.section.Name)
-		case n.kind == kindData && n.primary == nil && (n.twin == nil || n.changed):
-			return p.refuse(name, "section %q changed: it is not made of functions and data that can be told apart", n.section.Name)
-		case n.kind == kindData && n.changed && strings.HasPrefix(name, "_ZTV"):
-			return p.refuse(name, "a table of virtual functions changed: objects that use the old one are alive in running processes")
-		case n.kind == kindData && n.changed && n.twin.section.Size != n.section.Size:
-			return p.refuse(name, "the size of existing data changed from %d to %d bytes: the old object is alive in running processes (--allow-data %[3]s gives new code a copy of its own)", n.twin.section.Size, n.section.Size, baseName(name))
-		case n.kind == kindData && n.changed:
-			return p.refuse(name, "the initial value of existing data changed: running processes keep the old one (--allow-data %s gives new code a copy of its own)", baseName(name))
-		case n.isFunction() && n.primary == nil && (n.twin == nil || n.changed):
-			return p.refuse("", "code in section %q changed that belongs to no function (assembly at file level)", n.section.Name)
-		case n.isFunction() && (n.twin == nil || n.changed):
-			if err := p.guardFunction(n); err != nil {
-				return err
-			}
+		if err := p.guardNode(n); err != nil {
+			refusals = append(refusals, err)
 		}
 	}
 	for _, n := range p.original.nodes {
 		if n.kind == kindData && n.primary == nil && n.twin == nil {
-			return p.refuse(n.name, "section %q is gone: it is not made of functions and data that can be told apart", n.section.Name)
+			refusals = append(refusals, p.refuse(n.name, "section %q is gone: it is not made of functions and data that can be told apart", n.section.Name))
 		}
+	}
+	return refusals
+}
+
+func (p *pair) guardNode(n *node) error {
+	name := n.name
+	switch {
+	case n.kind == kindPool || n.kind == kindAnonymous || n.copied:
+	case n.kind == kindTLS && n.twin == nil:
+		return p.refuse(name, "new thread-local variable: running threads have no room for it")
+	case n.kind == kindTLS && n.changed:
+		return p.refuse(name, "the size or initial value of a thread-local variable changed: it is alive in running threads")
+	case n.kind == kindData && startsProgram(n) && (n.twin == nil || n.changed):
+		return p.refuse(name, "the list of functions that run when the program starts (%s) changed: running processes are past that", n.section.Name)
+	case n.kind == kindData && n.primary == nil && (n.twin == nil || n.changed):
+		return p.refuse(name, "section %q changed: it is not made of functions and data that can be told apart", n.section.Name)
+	case n.kind == kindData && n.changed && strings.HasPrefix(name, "_ZTV"):
+		return p.refuse(name, "a table of virtual functions changed: objects that use the old one are alive in running processes")
+	case n.kind == kindData && n.changed && n.twin.section.Size != n.section.Size:
+		return p.refuse(name, "the size of existing data changed from %d to %d bytes: the old object is alive in running processes (--allow-data %[3]s gives new code a copy of its own)", n.twin.section.Size, n.section.Size, baseName(name))
+	case n.kind == kindData && n.changed:
+		return p.refuse(name, "the initial value of existing data changed: running processes keep the old one (--allow-data %s gives new code a copy of its own)", baseName(name))
+	case n.isFunction() && n.primary == nil && (n.twin == nil || n.changed):
+		return p.refuse("", "code in section %q changed that belongs to no function (assembly at file level)", n.section.Name)
+	case n.isFunction() && (n.twin == nil || n.changed):
+		return p.guardFunction(n)
 	}
 	return nil
 }

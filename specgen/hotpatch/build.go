@@ -28,6 +28,7 @@ type Request struct {
 	Jobs                        int
 
 	SkipCompilerCheck, SkipCleanup, Verbose bool
+	KeepGoing                               bool   // find all that is refused
 	DryRun                                  bool   // only tell what would be compiled
 	NoCache                                 bool   // neither use nor keep a recorded build
 	Sign                                    bool   // sign the packages
@@ -278,7 +279,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 		Rebuild: func(ctx context.Context, env []string) error {
 			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
 		},
-		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
+		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, KeepGoing: b.KeepGoing, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
 		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
 	}
 	for _, d := range b.debug {

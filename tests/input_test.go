@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +103,7 @@ func TestBadInput(t *testing.T) {
 	}
 	source, err := os.ReadFile(good.source)
 	require.NoError(t, err)
+	explained := newExplained(t)
 
 	for _, row := range []struct {
 		name                     string
@@ -141,6 +143,7 @@ func TestBadInput(t *testing.T) {
 			r := finish(t, cmd)
 			require.Equal(t, row.code, r.code, r.stderr)
 			require.Regexp(t, row.says, r.stderr)
+			explained.seen(t, r.stderr)
 			require.NotContains(t, r.stderr, "panic")
 			requireEmpty(t, output)
 			if !row.keepsLog {
@@ -161,6 +164,7 @@ func TestBadInput(t *testing.T) {
 			"--source", needy.source, "--debuginfo", needy.debuginfo, "--patch", goodFix)
 		require.Equal(t, 1, r.code)
 		require.Contains(t, r.stderr, "nothing-provides-this-devel")
+		explained.seen(t, r.stderr)
 		requireEmpty(t, work)
 	})
 
@@ -172,7 +176,9 @@ func TestBadInput(t *testing.T) {
 			"--source", good.source, "--debuginfo", good.debuginfo, "--patch", goodFix)
 		require.Equal(t, 1, r.code)
 		require.Contains(t, r.stderr, "no space left on device")
+		explained.seen(t, r.stderr)
 	})
+	require.Empty(t, explained, "documented, and seen by no test")
 
 	t.Run("Ctrl-C at any stage", func(t *testing.T) {
 		began := time.Now()
@@ -193,6 +199,41 @@ func TestBadInput(t *testing.T) {
 			requireEmpty(t, output)
 		}
 	})
+}
+
+// explained are the messages of docs/errors.md that no test has seen yet.
+type explained map[string]bool
+
+func newExplained(t *testing.T) explained {
+	t.Helper()
+	e := explained{}
+	for _, message := range documentedErrors(t) {
+		e[message] = true
+	}
+	require.NotEmpty(t, e)
+	return e
+}
+
+// seen finds the documented message in an error.
+func (e explained) seen(t *testing.T, stderr string) {
+	t.Helper()
+	found := false
+	for _, message := range documentedErrors(t) {
+		if strings.Contains(stderr, message) {
+			found = true
+			delete(e, message)
+		}
+	}
+	require.True(t, found, "docs/errors.md does not explain: %s", stderr)
+}
+
+// documentedErrors are the messages in the table of docs/errors.md.
+func documentedErrors(t *testing.T) (messages []string) {
+	t.Helper()
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllSubmatch(mustRead(t, "../docs/errors.md"), -1) {
+		messages = append(messages, string(row[1]))
+	}
+	return messages
 }
 
 func mustRead(t testing.TB, path string) []byte {

@@ -299,6 +299,10 @@ func TestBusUnprivileged(t *testing.T) {
 	m.patch("HP001", "-DPATCHED")
 	m.systemBus()
 	path := string(bus.PatchPath(firstPatch))
+	store := filepath.Join(m.root, "var/lib/syscare/state.json")
+	_, err := busctl(t, nobody, "tree", bus.Name) // it begins
+	require.NoError(t, err)
+	before := mustRead(t, store)
 	for _, row := range [][]string{
 		{path, bus.PatchInterface, "Apply", "a{sv}", "0"}, {path, bus.PatchInterface, "Remove", "a{sv}", "0"},
 		{path, bus.PatchInterface, "Activate", "a{sv}", "0"}, {path, bus.PatchInterface, "Deactivate", "a{sv}", "0"},
@@ -310,7 +314,7 @@ func TestBusUnprivileged(t *testing.T) {
 		require.Error(t, err)
 		require.Contains(t, out, "permission denied: this needs the password of an administrator", row)
 	}
-	require.NoFileExists(t, filepath.Join(m.root, "var/lib/syscare/state.json"))
+	require.Equal(t, before, mustRead(t, store))
 	out, err := busctl(t, nobody, "call", bus.Name, string(bus.Path), "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
 	require.NoError(t, err)
 	require.Contains(t, out, firstPatch)

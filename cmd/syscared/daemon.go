@@ -84,12 +84,8 @@ func (s *server) reload(ctx context.Context) {
 
 // serve looks after active patches, and stands on the bus if there is to be one,
 // until ctx ends or there is nothing to do. What is active stays so: it is in the
-// processes. First it does what scripts of packages could not do, in an image for
-// example.
+// processes.
 func (s *server) serve(ctx context.Context, bus bool) error {
-	if _, err := s.manager.Reconcile(ctx, s.policy, state.MoveOptions{Who: "syscared"}); err != nil && ctx.Err() == nil {
-		s.log.Warn("not all patches are as their packages want them", "error", err)
-	}
 	for {
 		err := s.once(ctx, bus)
 		if !errors.Is(err, errReplaced) {
@@ -112,11 +108,12 @@ func (s *server) serve(ctx context.Context, bus bool) error {
 
 func (s *server) once(ctx context.Context, bus bool) error {
 	s.active.Store(-1)
+	watching := make(chan struct{})
 	a, err := userengine.NewAttendant(s.manager, userengine.AttendOptions{
 		Root: s.root, Logger: s.log, Probation: s.probation.get,
 		Ready: func(active, files int) {
 			if s.active.Swap(int64(active)) < 0 {
-				notify(daemon.SdNotifyReady)
+				close(watching)
 			}
 			fmt.Fprintf(s.out, "looking after %d files\n", files)
 			notify(fmt.Sprintf("STATUS=%d active, %d files watched", active, files))
@@ -129,12 +126,28 @@ func (s *server) once(ctx context.Context, bus bool) error {
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return pingWatchdog(ctx) })
 	group.Go(func() error { return handOver(ctx, a) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-watching:
+			s.reconcile(ctx)
+			notify(daemon.SdNotifyReady)
+		}
+		return nil
+	})
 	if bus {
 		presence := &presence{server: s, refresh: a.Refresh, began: time.Now()}
 		group.Go(func() error { return presence.stand(ctx) })
 		group.Go(func() error { return presence.watchIdle(ctx) })
 	}
 	return group.Wait()
+}
+
+// reconcile does what scripts of packages could not do, in an image for example.
+func (s *server) reconcile(ctx context.Context) {
+	if _, err := s.manager.Reconcile(ctx, s.policy, state.MoveOptions{Who: "syscared"}); err != nil && ctx.Err() == nil {
+		s.log.Warn("not all patches are as their packages want them", "error", err)
+	}
 }
 
 // handOver ends with errReplaced when SIGUSR2 comes: the program is another one

@@ -2,7 +2,6 @@ package vm
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -176,9 +175,8 @@ func (m *Machine) Run(script string) string {
 func (m *Machine) Off() {
 	m.t.Helper()
 	require.NoError(m.t, json.NewEncoder(m.line).Encode("systemctl poweroff"))
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
-	defer cancel()
-	context.AfterFunc(ctx, func() { _ = m.qemu.Process.Kill() })
+	late := time.AfterFunc(2*time.Minute, m.Cut)
+	defer late.Stop()
 	require.NoError(m.t, m.qemu.Wait(), "it does not shut down")
 	_ = m.line.Close()
 }

@@ -107,10 +107,6 @@ def hot_severities(base):
     return found
 
 
-def cves_asked(opts):
-    return {cve.upper() for cve in opts.cves or ()}
-
-
 class Knowing(dnf.cli.Command):  # which packages there are
     def configure(self):
         self.cli.demands.available_repos = True
@@ -149,7 +145,7 @@ class HotUpdateinfo(Knowing):
             for patch in now.values():
                 for cve in patch["cves"] if patch["state"] in ACTIVE else ():
                     rows.pop(cve, None)
-        asked = cves_asked(self.opts)
+        asked = {cve.upper() for cve in self.opts.cves or ()}
         for cve, (cold, hot) in sorted(rows.items(), key=lambda row: (row[1], row[0])):
             if not asked or cve in asked:
                 print("%-16s %-15s %-40s %s" % (cve, severities.get(cve, "None") + "/Sec.", cold, hot))
@@ -178,7 +174,7 @@ class Hotpatch(dnf.cli.Command):
         if self.opts.mode:
             set_auto(self.base, self.opts.mode == "auto")
             return
-        asked, rows = cves_asked(self.opts), [("base-pkg/hotpatch", "status")]
+        asked, rows = {cve.upper() for cve in self.opts.cves or ()}, [("base-pkg/hotpatch", "status")]
         if asked or self.opts.listing != "patches":
             rows = [("CVE-id",) + rows[0]]
         for patch in json.loads(helper("list")):
@@ -206,7 +202,7 @@ class HotUpgrade(Knowing):
 
     def run(self):
         os.environ["SYSCARE_ON_INSTALL"] = "accept" if self.opts.takeover else "apply"
-        asked, hots, now = cves_asked(self.opts), newest(hot_patches(self.base)), states()
+        asked, hots, now = {cve.upper() for cve in self.opts.cves or ()}, newest(hot_patches(self.base)), states()
         missing = [text for text in self.opts.patches if not any(hot.called(text) for hot in hots)]
         missing += [cve for cve in sorted(asked) if not any(cve in hot.cves for hot in hots)]
         if missing:
@@ -270,8 +266,10 @@ class Syscare(dnf.Plugin):
         if self.base.conf.installroot != "/" or not os.access(HELPER, os.X_OK):
             return
         going = sorted({item.name for item in self.base.transaction if item.action in dnf.transaction.BACKWARD_ACTIONS})
-        if going:
-            print(helper("replaces", *going), end="")
+        try:
+            print(helper("replaces", *going) if going else "", end="")
+        except dnf.exceptions.Error as e:
+            print(e)  # no reason to hold anything up
         descriptor, self.report = tempfile.mkstemp(prefix="syscare-")
         os.close(descriptor)
         os.environ["SYSCARE_REPORT"] = self.report

@@ -92,7 +92,7 @@ func (h hook) dispatch(ctx context.Context, args []string) error {
 		fmt.Fprintln(h.stdout, "deferred")
 		return nil
 	}
-	m, conf, err := h.manager()
+	m, conf, err := h.manager(verb == "list" || verb == "replaces" || verb == "preun" && stay == 0)
 	if err != nil {
 		return err
 	}
@@ -131,13 +131,19 @@ func (h hook) dispatch(ctx context.Context, args []string) error {
 	}
 }
 
-func (h hook) manager() (*state.Manager, config.Config, error) {
+// manager makes a manager with what is configured. A configuration with errors is not
+// to keep a package from being erased, nor the user from seeing what there is: what
+// brings no code anywhere goes on without.
+func (h hook) manager(without bool) (*state.Manager, config.Config, error) {
 	log := slog.New(journal.New(slog.NewTextHandler(h.stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	conf, err := config.Load(h.root)
-	if err != nil {
+	if err != nil && !without {
 		return nil, conf, err
 	}
-	m, err := state.New(state.Options{Root: h.root, Engine: h.newEngine(log), Logger: log, Settings: userengine.Settings(conf)})
+	if err != nil {
+		fmt.Fprintf(h.stderr, "Warning: %v\n", err)
+	}
+	m, err := state.New(state.Options{Root: h.root, Engine: h.newEngine(log), Logger: log, LockWait: 2 * patience, Settings: userengine.Settings(conf)})
 	return m, conf, err
 }
 

@@ -115,6 +115,29 @@ func TestHook(t *testing.T) {
 	}
 }
 
+// A slip in the configuration keeps nobody from erasing a package.
+func TestEraseWithABadConfiguration(t *testing.T) {
+	root := newRoot(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/syscare"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/syscare/syscare.toml"), []byte("nonsense = 1\n"), 0o644))
+	engine := &fakeEngine{carries: map[string]state.Presence{entityUUID: state.Active}}
+	for _, row := range []struct {
+		args []string
+		code int
+		left state.Presence
+	}{
+		{[]string{"reconcile"}, 1, state.Active},
+		{[]string{"list"}, 0, state.Active},
+		{[]string{"preun", patchUUID, "0"}, 0, state.Absent},
+	} {
+		var out, errs bytes.Buffer
+		h := hook{root: root, stdout: &out, stderr: &errs, deferred: func() bool { return false }, newEngine: func(*slog.Logger) state.Engine { return engine }}
+		require.Equal(t, row.code, h.run(t.Context(), row.args), errs.String())
+		require.Contains(t, errs.String(), `there is no key "nonsense"`)
+		require.Equal(t, row.left, engine.carries[entityUUID])
+	}
+}
+
 // Who starts a transaction can have the reports for itself, in a file of its own.
 func TestReportFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report")

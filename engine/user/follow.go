@@ -70,7 +70,7 @@ func (f *follower) close() {
 // any code of the new program runs, or a moment later: it matters that we run then.
 func (f *follower) seizeStarting(allow func()) error {
 	defer allow()
-	tid, done := unix.Gettid(), make(chan struct{})
+	tid, done, began := unix.Gettid(), make(chan struct{}), time.Now()
 	defer close(done)
 	go func() {
 		for {
@@ -78,7 +78,7 @@ func (f *follower) seizeStarting(allow func()) error {
 			case <-done:
 				return
 			case <-time.After(50 * time.Microsecond):
-				if sleepsInPtrace(tid) {
+				if sleepsInPtrace(tid) || time.Since(began) > followTime/4 {
 					allow()
 					return
 				}

@@ -167,7 +167,7 @@ func TestTransactions(t *testing.T) {
 			// An image that is booted: the service registers what has come.
 			require.Contains(t, x.Run("cd /rpms && SYSTEMD_OFFLINE=1 rpm --force-debian --nosignature -i "+p1), "deferred")
 			require.Equal(t, "flawed", x.says())
-			x.Run("systemctl restart syscared")
+			x.Run("systemctl restart syscared; for i in $(seq 50); do /usr/libexec/syscare/syscare-hook list | grep -q ACTIVED && exit; sleep 0.1; done")
 			require.Equal(t, states{"HP001-1-1": "ACTIVED"}, x.patches())
 			require.Equal(t, "fixed", x.says())
 		},

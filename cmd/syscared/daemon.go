@@ -113,6 +113,7 @@ func (s *server) once(ctx context.Context, bus bool) error {
 		Root: s.root, Logger: s.log, Probation: s.probation.get,
 		Ready: func(active, files int) {
 			if s.active.Swap(int64(active)) < 0 {
+				notify(daemon.SdNotifyReady)
 				close(watching)
 			}
 			fmt.Fprintf(s.out, "looking after %d files\n", files)
@@ -130,8 +131,7 @@ func (s *server) once(ctx context.Context, bus bool) error {
 		select {
 		case <-ctx.Done():
 		case <-watching:
-			s.reconcile(ctx)
-			notify(daemon.SdNotifyReady)
+			s.reconcile(ctx) // which may have to wait for busy code
 		}
 		return nil
 	})

@@ -124,6 +124,16 @@ func (m *machine) connect() *dbus.Conn {
 	return conn
 }
 
+// registered waits until the service has begun and registered what is installed.
+func (m *machine) registered() {
+	m.t.Helper()
+	patch := m.connect().Object(bus.Name, bus.PatchPath(firstPatch))
+	require.Eventually(m.t, func() bool {
+		recorded, err := patch.GetProperty(bus.PatchInterface + ".Recorded")
+		return err == nil && recorded.Value() == "NOT-APPLIED"
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 // busctl runs busctl as a user and returns what it prints.
 func busctl(t *testing.T, uid uint32, args ...string) (string, error) {
 	t.Helper()
@@ -157,6 +167,7 @@ func TestBusTranscripts(t *testing.T) {
 	m := newMachine(t, "greets.c")
 	m.patch("HP001", "-DPATCHED")
 	m.systemBus()
+	m.registered()
 	path := string(bus.PatchPath(firstPatch))
 	digest := regexp.MustCompile(`"[0-9a-f]{64}"`)
 	for _, row := range []struct {
@@ -300,8 +311,7 @@ func TestBusUnprivileged(t *testing.T) {
 	m.systemBus()
 	path := string(bus.PatchPath(firstPatch))
 	store := filepath.Join(m.root, "var/lib/syscare/state.json")
-	_, err := busctl(t, nobody, "tree", bus.Name) // it begins
-	require.NoError(t, err)
+	m.registered()
 	before := mustRead(t, store)
 	for _, row := range [][]string{
 		{path, bus.PatchInterface, "Apply", "a{sv}", "0"}, {path, bus.PatchInterface, "Remove", "a{sv}", "0"},

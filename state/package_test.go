@@ -120,6 +120,19 @@ func TestUpgradeThatCannotSwap(t *testing.T) {
 	require.Nil(t, readRecord(t, root, before.UUID))
 }
 
+// When the store is lost, patches that are installed are not taken for new ones.
+func TestLostStoreInstallsNothing(t *testing.T) {
+	root, engine := t.TempDir(), newFake(1)
+	p := addPatch(t, root, patchSpec{})
+	m := newManager(t, root, engine)
+	_, err := m.PackageInstalled(t.Context(), p.UUID, PolicyManual, MoveOptions{})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, storeDir, storeName), []byte("torn"), 0o644))
+	_, err = m.Reconcile(t.Context(), PolicyApply, MoveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []Presence{Absent}, engine.has(p.Entities[0].UUID))
+}
+
 func TestErase(t *testing.T) {
 	root, engine := t.TempDir(), newFake(1)
 	p := addPatch(t, root, patchSpec{})

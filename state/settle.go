@@ -11,7 +11,7 @@ import (
 )
 
 // rebuild replaces a store that was lost: the old file is set aside, and a
-// record is made of each patch that processes carry.
+// record is made of each patch: of those that processes carry as active.
 func (v *view) rebuild(ctx context.Context) error {
 	aside, err := setAside(v.m.root, time.Now())
 	if err != nil {
@@ -23,6 +23,8 @@ func (v *view) rebuild(ctx context.Context) error {
 	for _, p := range v.all {
 		if st := v.status(ctx, p); st.State.presence() > Absent {
 			v.complete(p, pending{From: NotApplied, To: st.State}, "recovered")
+		} else {
+			v.recordOf(p) // it has not just been installed
 		}
 	}
 	return v.store.write(v.m.root)

@@ -43,7 +43,7 @@ func TestDayWithDnf(t *testing.T) {
 	v.Enable("syscared.service")
 	v.Enable("syscare-restore.service")
 
-	// All that is to be installed is signed.
+	// All that is to be installed is signed, and the repository that says so.
 	key, public := newKey(t)
 	signed := t.TempDir()
 	redis := packages.RPM
@@ -64,10 +64,11 @@ func TestDayWithDnf(t *testing.T) {
 			must(t, "advisory", "--id", "SA-2026-2", "--severity", "Critical", "--output", info, second)
 		}
 		tool(t, "modifyrepo_c", "--mdtype=updateinfo", info, filepath.Join(dir, "repodata"))
+		tool(t, "gpg", "--batch", "--armor", "--detach-sign", filepath.Join(dir, "repodata/repomd.xml"))
 	}
 	repos := filepath.Join(v.Root, "etc/yum.repos.d")
 	require.NoError(t, os.MkdirAll(repos, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(repos, "test.repo"), []byte("[test]\nname=test\nbaseurl=file:///repo1\ngpgcheck=1\ngpgkey=file:///etc/pki/key.asc\nmetadata_expire=0\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(repos, "test.repo"), []byte("[test]\nname=test\nbaseurl=file:///repo1\ngpgcheck=1\nrepo_gpgcheck=1\ngpgkey=file:///etc/pki/key.asc\nmetadata_expire=0\n"), 0o644))
 	v.Boot()
 	dnf := func(args string) string {
 		t.Helper()

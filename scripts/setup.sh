@@ -18,6 +18,7 @@ needs=(
     "gzip|gzip|gzip|unpacks sources"
     "xz|xz-utils|xz|unpacks sources"
     "zstd|zstd|zstd|unpacks RPM payloads"
+    "bzip2|bzip2|bzip2|likewise"
     "cpio|cpio|cpio|unpacks RPM payloads in tests"
     "rpm|rpm|rpm|installs and reads packages"
     "rpmbuild|rpm|rpm-build|builds packages"

@@ -50,6 +50,7 @@ func (m *Manager) Restore(ctx context.Context, acceptedOnly bool, o MoveOptions)
 		}
 		if res, retired := v.retireOutdated(ctx, p, o); retired {
 			results = append(results, res)
+			errs = append(errs, v.store.write(m.root))
 			continue
 		}
 		from := v.status(ctx, p).State
@@ -63,7 +64,7 @@ func (m *Manager) Restore(ctx context.Context, acceptedOnly bool, o MoveOptions)
 		}
 		results = append(results, res)
 	}
-	return results, errors.Join(append(errs, v.store.write(m.root))...)
+	return results, errors.Join(errs...)
 }
 
 // inOrder lists the installed patches that have a record, in order of

@@ -55,13 +55,13 @@ func TestNewSourceFile(t *testing.T) {
 	req := request(t, newFilePatch, ship(t, "make"))
 	tree, err := req.Tree()
 	require.NoError(t, err)
-	_, err = Run(context.Background(), req)
+	_, err = recordAndPatch(context.Background(), req)
 	var unreplayable *NotReplayableError
 	require.ErrorAs(t, err, &unreplayable, "without a second build")
 
 	req.Rebuild = func(_ context.Context, env []string) error { return tryShell(tree, env, "make -j4") }
 	before := contents(t, tree)
-	result, err := Run(context.Background(), req)
+	result, err := recordAndPatch(context.Background(), req)
 	require.NoError(t, err)
 	require.Len(t, result.Entities, 1)
 	assert.Equal(t, []string{"limit"}, result.Entities[0].Functions)
@@ -82,7 +82,7 @@ func TestSecondBuildThatFails(t *testing.T) {
 	tree, err := req.Tree()
 	require.NoError(t, err)
 	req.Rebuild = func(_ context.Context, env []string) error { return tryShell(tree, env, "echo broken; exit 3") }
-	_, err = Run(context.Background(), req)
+	_, err = recordAndPatch(context.Background(), req)
 	require.ErrorContains(t, err, "with the patches applied")
 	assert.NotContains(t, contents(t, tree), "extra.c")
 	assert.NotContains(t, contents(t, tree)["Makefile"], "extra.o")
@@ -95,7 +95,7 @@ func TestMakefileWithoutEffect(t *testing.T) {
 	tree, err := req.Tree()
 	require.NoError(t, err)
 	req.Rebuild = func(_ context.Context, env []string) error { return tryShell(tree, env, "make -j4") }
-	_, err = Run(context.Background(), req)
+	_, err = recordAndPatch(context.Background(), req)
 	require.ErrorContains(t, err, "no functional change")
 }
 

@@ -18,10 +18,8 @@ import (
 type Request struct {
 	WorkDir string // for everything that is made on the way; without blanks
 	Front   string // path of syscare-cc
-	// Build runs the whole build with the given environment; Tree tells
-	// afterwards where the sources lie.
-	Build func(ctx context.Context, env []string) error
-	Tree  func() (string, error)
+	// Tree tells where the sources lie.
+	Tree func() (string, error)
 	// Rebuild runs the build once more in the tree, which has been patched
 	// meanwhile. Nil if that cannot be done: then a fix that needs it is a
 	// NotReplayableError.
@@ -58,7 +56,7 @@ type Entity struct {
 	Functions  []string
 }
 
-// Result is what Run made.
+// Result is what Patch made.
 type Result struct {
 	Entities []Entity
 	Notes    []string // what was left out and why
@@ -72,7 +70,7 @@ type Planned struct {
 	Sources    []string `json:"sources"` // relative to the source tree
 }
 
-// Stages that Run reports to Request.Progress.
+// Stages for Request.Progress. Who records the build reports the first.
 const (
 	StageRecord  = "Building the program"
 	StagePlan    = "Checking patches"
@@ -81,25 +79,13 @@ const (
 	StageDiff    = "Comparing objects"
 )
 
-// runner is one Run under way.
+// runner is one Patch under way.
 type runner struct {
 	Request
 	log       *lockedWriter
 	recording *Recording
 	plan      *Plan
 	result    Result
-}
-
-// Run records the build and makes the patch objects of a fix, see Patch.
-func Run(ctx context.Context, req Request) (*Result, error) {
-	if req.Progress != nil {
-		req.Progress(StageRecord, 0, 0)
-	}
-	recording, err := Record(ctx, Options{WorkDir: req.WorkDir, Front: req.Front}, req.Build)
-	if err != nil {
-		return nil, err
-	}
-	return recording.Patch(ctx, req)
 }
 
 // Patch makes the patch objects of a fix for what was built. It returns an

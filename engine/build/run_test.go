@@ -39,15 +39,32 @@ func ship(t *testing.T, script string) DebugFile {
 	return DebugFile{Path: filepath.Join(dir, "service.debug"), TargetPath: "/usr/bin/service", Name: "service"}
 }
 
-func request(t *testing.T, patch string, debug ...DebugFile) Request {
+// fixRequest is a request with the build that is recorded for it.
+type fixRequest struct {
+	Request
+	Build func(ctx context.Context, env []string) error
+}
+
+// recordAndPatch makes a fix from nothing.
+func recordAndPatch(ctx context.Context, req fixRequest) (*Result, error) {
+	recording, err := Record(ctx, Options{WorkDir: req.WorkDir, Front: req.Front}, req.Build)
+	if err != nil {
+		return nil, err
+	}
+	return recording.Patch(ctx, req.Request)
+}
+
+func request(t *testing.T, patch string, debug ...DebugFile) fixRequest {
 	t.Helper()
 	tree := service.write(t, t.TempDir())
-	return Request{
-		WorkDir: t.TempDir(), Front: frontProgram,
-		Build:   func(_ context.Context, env []string) error { return tryShell(tree, env, "make -j4") },
-		Tree:    func() (string, error) { return tree, nil },
-		Patches: []string{writePatch(t, patch)}, Strip: 1, Debug: debug, Jobs: 2,
-		UUID: func(id object.BuildID) string { return uuid.NewSHA1(uuid.Nil, []byte(id)).String() }, Tool: "test",
+	return fixRequest{
+		Build: func(_ context.Context, env []string) error { return tryShell(tree, env, "make -j4") },
+		Request: Request{
+			WorkDir: t.TempDir(), Front: frontProgram,
+			Tree:    func() (string, error) { return tree, nil },
+			Patches: []string{writePatch(t, patch)}, Strip: 1, Debug: debug, Jobs: 2,
+			UUID: func(id object.BuildID) string { return uuid.NewSHA1(uuid.Nil, []byte(id)).String() }, Tool: "test",
+		},
 	}
 }
 
@@ -79,7 +96,7 @@ func TestRunMakesAPatchObject(t *testing.T) {
 	var log bytes.Buffer
 	req := request(t, limitPatch, ship(t, "make"))
 	req.Log = &log
-	result, err := Run(context.Background(), req)
+	result, err := recordAndPatch(context.Background(), req)
 	require.NoError(t, err)
 	require.Len(t, result.Entities, 1)
 	e := result.Entities[0]
@@ -95,7 +112,7 @@ func TestRunMakesAPatchObject(t *testing.T) {
 
 func TestRunOfAHeader(t *testing.T) {
 	patch := "--- a/lib.h\n+++ b/lib.h\n@@ -1,2 +1,2 @@\n-#define MAXIMUM 10\n+#define MAXIMUM 9\n int limit(int n);\n"
-	result, err := Run(context.Background(), request(t, patch, ship(t, "make")))
+	result, err := recordAndPatch(context.Background(), request(t, patch, ship(t, "make")))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"limit"}, result.Entities[0].Functions)
 }
@@ -114,20 +131,20 @@ func TestRunRefuses(t *testing.T) {
 			good, diff.ErrNoChange, "unused.c"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Run(context.Background(), request(t, row.patch, row.debug))
+			_, err := recordAndPatch(context.Background(), request(t, row.patch, row.debug))
 			require.ErrorIs(t, err, row.want)
 			assert.Contains(t, err.Error(), row.text)
 		})
 	}
 	t.Run("debuginfo of another build", func(t *testing.T) {
 		other := ship(t, "sed -i 's/return n;/return n + 77;/; s/too much/much/; s/int other/int another/' limit.c; make CFLAGS='-g -O0'")
-		_, err := Run(context.Background(), request(t, limitPatch, other))
+		_, err := recordAndPatch(context.Background(), request(t, limitPatch, other))
 		var mismatch *OtherBuildError
 		require.ErrorAs(t, err, &mismatch)
 		assert.Contains(t, err.Error(), other.Path)
 	})
 	t.Run("link-time optimisation", func(t *testing.T) {
-		_, err := Run(context.Background(), request(t, limitPatch, ship(t, "make CFLAGS='-g -O2 -flto' LDFLAGS='-g -O2 -flto -Wl,--build-id'")))
+		_, err := recordAndPatch(context.Background(), request(t, limitPatch, ship(t, "make CFLAGS='-g -O2 -flto' LDFLAGS='-g -O2 -flto -Wl,--build-id'")))
 		var compiler *CompilerError
 		require.ErrorAs(t, err, &compiler)
 		assert.Contains(t, err.Error(), "link-time optimisation")
@@ -135,17 +152,17 @@ func TestRunRefuses(t *testing.T) {
 	t.Run("a build that fails", func(t *testing.T) {
 		req := request(t, limitPatch, good)
 		req.Build = func(_ context.Context, env []string) error { return tryShell("/", env, "exit 3") }
-		_, err := Run(context.Background(), req)
+		_, err := recordAndPatch(context.Background(), req)
 		require.ErrorContains(t, err, "exit status 3")
 	})
 	t.Run("a fix that does not compile", func(t *testing.T) {
-		_, err := Run(context.Background(), request(t, strings.Replace(limitPatch, `puts("really");`, "return return;", 1), good))
+		_, err := recordAndPatch(context.Background(), request(t, strings.Replace(limitPatch, `puts("really");`, "return return;", 1), good))
 		require.ErrorContains(t, err, "with the patches applied")
 	})
 	t.Run("interruption", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_, err := Run(ctx, request(t, limitPatch, good))
+		_, err := recordAndPatch(ctx, request(t, limitPatch, good))
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }

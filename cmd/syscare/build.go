@@ -2,15 +2,18 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/openeuler/syscare/specgen/hotpatch"
+	"github.com/openeuler/syscare/specgen/report"
 	"github.com/openeuler/syscare/state/metadata"
 )
 
@@ -38,6 +41,8 @@ func (p *program) buildCommand() *cli.Command {
 			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
 			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"dry-run"}, Usage: "tell what would be compiled, and make nothing"},
 			&cli.BoolFlag{Name: "keep_going", Aliases: []string{"keep-going"}, Usage: "tell all that is refused, not only the first"},
+			&cli.BoolFlag{Name: "explain", Usage: "tell what is in the patch, and why"},
+			&cli.StringFlag{Name: "report", Usage: "write a page about the patch, for a browser, to `FILE`"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no_cache", Aliases: []string{"no-cache"}, Usage: "build the program anew, and do not keep the build for the next patch"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
@@ -76,9 +81,24 @@ func (p *program) buildPatch(c *cli.Context) error {
 	if req.DryRun {
 		return nil
 	}
+	if c.Bool("explain") {
+		printContents(c.App.Writer, res.Entities)
+	}
 	fmt.Fprintln(c.App.Writer, res.PatchRPM)
 	fmt.Fprintln(c.App.Writer, res.SourceRPM)
 	return nil
+}
+
+// printContents prints what is in a patch, and why.
+func printContents(w io.Writer, entities []hotpatch.Entity) {
+	for _, e := range entities {
+		fmt.Fprintf(w, "%s (%s)\n", e.Name, e.Path)
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, c := range e.Contents {
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", printable(c.Name), printable(report.Place(c)), printable(report.Why(c)))
+		}
+		_ = table.Flush()
+	}
 }
 
 // buildRequest turns the flags into a request, or tells the first flag that
@@ -90,7 +110,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
-		DryRun: c.Bool("dry_run"), KeepGoing: c.Bool("keep_going"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"),
+		DryRun: c.Bool("dry_run"), KeepGoing: c.Bool("keep_going"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"), Report: c.String("report"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if err := noArguments(c); err != nil {
@@ -116,6 +136,15 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		return req, usagef("--workdir: %w", err)
 	} else if !info.IsDir() {
 		return req, usagef("--workdir: %s is not a directory", req.WorkDir)
+	}
+	if req.Report != "" {
+		if info, err := os.Stat(req.Report); err == nil && !info.Mode().IsRegular() {
+			return req, usagef("--report: %s is not a regular file", req.Report)
+		} else if info, err := os.Stat(filepath.Dir(req.Report)); err != nil {
+			return req, usagef("--report: %w", err)
+		} else if !info.IsDir() {
+			return req, usagef("--report: %s is not a directory", filepath.Dir(req.Report))
+		}
 	}
 	if req.Jobs < 1 || req.Jobs > maxJobs {
 		return req, usagef("--jobs %d: want 1 to %d", req.Jobs, maxJobs)

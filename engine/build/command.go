@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -53,6 +54,22 @@ func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []stri
 		return &CommandError{Argv: argv, Dir: dir, Output: tail(output), Err: err}
 	}
 	return nil
+}
+
+// commandOutput runs one command for what it prints.
+func commandOutput(ctx context.Context, argv []string) (string, error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	output, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "", &CommandError{Argv: argv, Output: tail(said.Bytes()), Err: err}
+	}
+	return string(output), nil
 }
 
 // tail returns the last lines of a command's output.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -134,12 +135,16 @@ func (r *runner) numbered(ctx context.Context) (map[string][]byte, error) {
 // diff makes one entity of each target that really changes.
 func (r *runner) diff(ctx context.Context, targets []target, made map[*Unit]objects) error {
 	var refused []error
+	var err error
+	if r.touched, err = r.plan.touched(ctx, r.WorkDir); err != nil {
+		return err
+	}
 	for i, t := range targets {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		r.Progress(StageDiff, i, len(targets))
-		entity, err := r.entity(t, made)
+		entity, err := r.entity(ctx, t, made)
 		if errors.Is(err, diff.ErrNoChange) {
 			r.note(fmt.Sprintf("%s: nothing that code is generated for is changed", t.Debug.TargetPath))
 			continue
@@ -183,7 +188,7 @@ func (o *opened) close() error {
 	return err
 }
 
-func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err error) {
+func (r *runner) entity(ctx context.Context, t target, made map[*Unit]objects) (entity *Entity, err error) {
 	var files opened
 	defer func() { err = errors.Join(err, files.close()) }()
 	debug, err := files.open(t.Debug.Path)
@@ -208,7 +213,7 @@ func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err e
 	}
 	built, err := diff.Build(debug, units, diff.Options{
 		UUID: r.UUID(t.ID), Entity: t.Debug.Name, TargetName: filepath.Base(t.Debug.TargetPath), TargetPath: t.Debug.TargetPath,
-		Tool: r.Tool, Accept: r.Accept, KeepGoing: r.KeepGoing,
+		Tool: r.Tool, Accept: r.Accept, KeepGoing: r.KeepGoing, Touched: r.touched,
 	})
 	if err != nil {
 		return nil, err
@@ -217,10 +222,21 @@ func (r *runner) entity(t target, made map[*Unit]objects) (entity *Entity, err e
 		return nil, err
 	}
 	r.note(built.Notes...)
-	return &Entity{
+	entity = &Entity{
 		UUID: r.UUID(t.ID), Name: t.Debug.Name, TargetPath: t.Debug.TargetPath, BuildID: t.ID,
-		Object: built.Object, Functions: built.Functions,
-	}, nil
+		Object: built.Object, Functions: built.Functions, Contents: built.Contents, Checks: t.checks(built),
+	}
+	for i, c := range entity.Contents {
+		entity.Contents[i].File = r.sourceName(c)
+	}
+	if r.Listings {
+		ofUnits := make([]objects, len(t.units))
+		for i, u := range t.units {
+			ofUnits[i] = made[u]
+		}
+		entity.Listings, err = r.listings(ctx, built.Contents, ofUnits)
+	}
+	return entity, err
 }
 
 // checkSame refuses when a function that is replaced, or that the patch
@@ -251,10 +267,28 @@ func (p *Pairing) checkSame(made *diff.Result) error {
 	return &OtherBuildError{Debug: p.Debug.Path, Link: p.Link.Path, Same: p.same, Total: p.total, Differs: differ}
 }
 
+// checks says what was found equal or unchanged before the patch was made.
+func (p *Pairing) checks(made *diff.Result) []string {
+	same := fmt.Sprintf("the program was built again: all %d functions have the addresses and sizes of those that were shipped", p.total)
+	if !p.Exact {
+		same = fmt.Sprintf("the program was built again: %d of %d functions have the sizes and neighbours of those that were shipped, among them all that the patch replaces or calls", p.same, p.total)
+	}
+	return append([]string{same}, made.Checks...)
+}
+
 // relative shortens a path of the source tree for people.
 func (r *runner) relative(path string) string {
 	if short, err := filepath.Rel(r.plan.Tree, path); err == nil && filepath.IsLocal(short) {
 		return short
 	}
 	return path
+}
+
+// sourceName shortens the name of the file that something is declared in. The build
+// may have written another directory of its sources into the debug information.
+func (r *runner) sourceName(c diff.Content) string {
+	if strings.HasSuffix(c.File, "/"+c.Unit) {
+		return c.Unit
+	}
+	return r.relative(c.File)
 }

@@ -38,6 +38,9 @@ type Request struct {
 	// KeepGoing finds all that is refused, instead of the first of it.
 	KeepGoing bool
 
+	// Listings disassembles the functions of each entity before and after.
+	Listings bool
+
 	UUID func(object.BuildID) string // of the entity for that target ELF
 	Tool string                      // version of SysCare
 
@@ -54,12 +57,16 @@ type Entity struct {
 	BuildID    object.BuildID
 	Object     []byte
 	Functions  []string
+	Contents   []diff.Content
+	Checks     []string  // what was found to be in order, for people
+	Listings   []Listing // with Request.Listings, of the functions among Contents
 }
 
 // Result is what Patch made.
 type Result struct {
 	Entities []Entity
 	Notes    []string // what was left out and why
+	Checks   []string // what was found to be in order, for people
 	Planned  []Planned
 }
 
@@ -85,6 +92,7 @@ type runner struct {
 	log       *lockedWriter
 	recording *Recording
 	plan      *Plan
+	touched   diff.Touched
 	result    Result
 }
 
@@ -133,6 +141,7 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	r.note(r.plan.Notes...)
+	r.result.Checks = append(r.result.Checks, fmt.Sprintf("patch files that fit without fuzz: %d; files that they change: %d", len(r.Patches), len(r.plan.Changes)))
 	units, notes, err := recording.Affected(ctx, r.plan, r.WorkDir, r.Jobs, r.log)
 	var unreplayable *NotReplayableError
 	if errors.As(err, &unreplayable) && r.Rebuild != nil && !r.DryRun {
@@ -231,6 +240,7 @@ func (r *runner) checkCompilers(ctx context.Context) error {
 			return err
 		}
 	}
+	r.result.Checks = append(r.result.Checks, "the debuginfo is of the compilers that are here: "+strings.Join(local, "; "))
 	return nil
 }
 

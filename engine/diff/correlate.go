@@ -15,6 +15,7 @@ type pair struct {
 	recorded *unit // the unmodified object, nil if there is none
 
 	equal map[[2]*node]bool // memo of sameAnonymous
+	types int               // that both units have
 }
 
 // correlate links each node of the patched object with its twin in the

@@ -31,12 +31,16 @@ type Options struct {
 	Accept     Accept
 	// KeepGoing finds all that is refused, instead of the first of it.
 	KeepGoing bool
+	// Touched tells which lines the fix changes; nil if nobody knows.
+	Touched Touched
 }
 
 // Result is a patch object and what is in it.
 type Result struct {
 	Object    []byte
 	Functions []string // replaced functions, in the order of the patch object
+	Contents  []Content
+	Checks    []string // what was found to be in order, for people
 	Notes     []string // what was accepted on the user's word
 }
 
@@ -51,7 +55,8 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	e := newEmitter(t)
 	result := &Result{}
 	var refused []error
-	for _, u := range units {
+	var counted counts
+	for i, u := range units {
 		p, err := loadPair(u, t)
 		if err != nil {
 			return nil, err
@@ -69,8 +74,10 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 			return nil, err
 		}
 		result.Notes = append(result.Notes, notes...)
+		counted.add(p)
 		if len(nodes) > 0 {
 			e.add(p, nodes)
+			result.Contents = append(result.Contents, p.explain(i, nodes, opt.Touched)...)
 		}
 	}
 	if len(refused) > 0 {
@@ -87,6 +94,8 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		UUID: opt.UUID, Entity: opt.Entity, TargetID: targetFile.BuildID, TargetName: opt.TargetName,
 		TargetPath: opt.TargetPath, Arch: e.arch.Name, Tool: opt.Tool,
 	}
+	orderContents(result.Contents)
+	result.Checks = counted.checks(len(units))
 	for _, f := range funcs {
 		if f.Kind == patchobject.Replaced {
 			result.Functions = append(result.Functions, f.Name)

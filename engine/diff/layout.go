@@ -40,6 +40,7 @@ func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
 		}
 	}
 	sort.Strings(names)
+	p.types = len(names)
 	for _, name := range names {
 		difference := before[name].differs(after[name])
 		if difference == "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openeuler/syscare/engine/isa"
 	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
 )
 
 // nodeKind says what a section holds.
@@ -42,12 +43,15 @@ type node struct {
 	parent  *node // of f.cold: f
 	child   *node // of f: f.cold
 
+	neededBy *node // of one that is in the patch: what else in it uses it; nil if it is there by itself
+
 	owner   string // of a static local: the function that has it in the source, "" if unknown
 	start   uint64 // of a piece: where in its section it begins
 	newName string // of the symbol of primary in the patch
 }
 
 func (n *node) isFunction() bool { return n.kind == kindFunction }
+func (n *node) isHook() bool     { return strings.HasPrefix(n.section.Name, patchobject.HookPrefix) }
 func (n *node) writable() bool {
 	return n.section.Flags&elf.SHF_WRITE != 0 && !strings.HasPrefix(n.section.Name, ".data.rel.ro")
 }

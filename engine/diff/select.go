@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/openeuler/syscare/engine/isa"
-	"github.com/openeuler/syscare/engine/patchobject"
 )
 
 // guardData refuses changes of what is alive in every process: existing data,
@@ -67,18 +66,19 @@ func (p *pair) guardFunction(n *node) error {
 func (p *pair) selected() ([]*node, error) {
 	chosen := map[*node]bool{}
 	var queue []*node
-	take := func(n *node) {
+	take := func(n, user *node) {
 		if !chosen[n] {
 			chosen[n] = true
+			n.neededBy = user
 			queue = append(queue, n)
 		}
 	}
 	for _, n := range p.patched.nodes {
-		if strings.HasPrefix(n.section.Name, patchobject.HookPrefix) && n.twin == nil {
-			take(n)
+		if n.isHook() && n.twin == nil {
+			take(n, nil)
 		}
 		if n.isFunction() && n.changed || n.isFunction() && n.twin == nil && n.primary != nil && n.primary.Bind != elf.STB_LOCAL && !n.comdat() {
-			take(n)
+			take(n, nil)
 		}
 	}
 	for len(queue) > 0 {
@@ -86,7 +86,7 @@ func (p *pair) selected() ([]*node, error) {
 		queue = queue[1:]
 		for _, other := range []*node{n.child, n.parent} {
 			if other != nil {
-				take(other)
+				take(other, n)
 			}
 		}
 		for _, from := range []*node{n, n.unwind} {
@@ -102,7 +102,7 @@ func (p *pair) selected() ([]*node, error) {
 					return nil, p.refuse(n.name, "it uses %q, which cannot be told apart from an existing variable of the same name", to.node.name)
 				}
 				if p.isNew(to.node) {
-					take(to.node)
+					take(to.node, n)
 				}
 			}
 		}

@@ -33,6 +33,7 @@ type Request struct {
 	NoCache                                 bool   // neither use nor keep a recorded build
 	Sign                                    bool   // sign the packages
 	SignKey                                 string // with this key; "": what RPM's macros name
+	Report                                  string // write a page about the patch to this file; "": do not
 	Accept                                  diff.Accept
 
 	Front    string // path of syscare-cc
@@ -46,10 +47,21 @@ type Result struct {
 	PatchRPM  string          `json:"patch_rpm,omitempty"`
 	SourceRPM string          `json:"source_rpm,omitempty"`
 	Patch     *metadata.Patch `json:"patch,omitempty"`
+	Entities  []Entity        `json:"entities,omitempty"`
 	Planned   []build.Planned `json:"planned,omitempty"` // of a dry run
+	Report    string          `json:"report,omitempty"`
+	Checks    []string        `json:"checks,omitempty"` // what was found to be in order
 	Warnings  []string        `json:"notes"`
 	// Recorded says that the program was not built: an earlier build was used.
 	Recorded bool `json:"recorded_before"`
+}
+
+// Entity tells what is in the patch for one target ELF file, and why.
+type Entity struct {
+	Name     string         `json:"name"`
+	Path     string         `json:"path"`
+	Contents []diff.Content `json:"contents"`
+	Checks   []string       `json:"checks"`
 }
 
 // namespace is the root of the UUIDs that are derived from a build's input.
@@ -84,9 +96,13 @@ func Build(ctx context.Context, req Request) (result Result, err error) {
 	if !b.DryRun {
 		var content *specgen.Content
 		if content, err = b.describe(entities); err == nil {
-			result, err = b.pack(ctx, content)
+			result, err = b.pack(ctx, content, entities)
 		}
 	}
+	for _, e := range entities {
+		result.Entities = append(result.Entities, Entity{e.Name, e.TargetPath, e.Contents, e.Checks})
+	}
+	result.Checks = b.checks
 	result.Warnings, result.Planned, result.Recorded = append([]string{}, b.warnings...), b.planned, b.reused
 	return result, stage(ctx, "Generating packages", err)
 }
@@ -118,6 +134,7 @@ type builder struct {
 	patches  []string            // all patch files, earlier ones first
 	replaces []metadata.Obsolete // packages of earlier patches that this one contains
 	warnings []string
+	checks   []string
 }
 
 func (b *builder) say(name string) {
@@ -279,7 +296,7 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 		Rebuild: func(ctx context.Context, env []string) error {
 			return b.tree.Rebuild(ctx, env, b.Jobs, b.work.log)
 		},
-		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, KeepGoing: b.KeepGoing, Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
+		Jobs: b.Jobs, SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, KeepGoing: b.KeepGoing, Listings: b.Report != "", Tool: b.Tool, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,
 		UUID: func(target object.BuildID) string { return entityIdentity(id, target) },
 	}
 	for _, d := range b.debug {
@@ -289,83 +306,6 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.warnings, b.planned = append(b.warnings, made.Notes...), made.Planned
+	b.warnings, b.planned, b.checks = append(b.warnings, made.Notes...), made.Planned, made.Checks
 	return made.Entities, nil
-}
-
-// describe writes the patch objects into the work directory and makes the
-// metadata.
-func (b *builder) describe(entities []build.Entity) (*specgen.Content, error) {
-	id, err := b.identity()
-	if err != nil {
-		return nil, err
-	}
-	p := &metadata.Patch{
-		Schema: metadata.SchemaVersion, UUID: id.String(), Name: b.PatchName, Version: b.PatchVersion, Release: b.PatchRelease,
-		Arch: b.PatchArch, Type: metadata.UserPatch, License: b.source.License, Description: b.Description, Obsoletes: b.replaces,
-		Target: metadata.Package{
-			Name: b.source.Name, Epoch: b.source.Epoch, Version: b.source.Version, Release: b.source.Release, Arch: b.PatchArch,
-		},
-	}
-	content := &specgen.Content{Patch: p, Patches: b.patches, Source: b.source.Path}
-	if content.BuildTime, err = specgen.BuildTime(b.source.BuildTime); err != nil {
-		return nil, err
-	}
-	for _, e := range entities {
-		path := b.work.path("patch", e.UUID)
-		if err := os.WriteFile(path, e.Object, 0o644); err != nil {
-			return nil, err
-		}
-		digest, err := fileDigest(path)
-		if err != nil {
-			return nil, err
-		}
-		p.Entities = append(p.Entities, metadata.Entity{
-			UUID: e.UUID, Name: e.Name, Path: e.TargetPath, BuildID: e.BuildID, File: e.UUID, Digest: digest, Functions: e.Functions,
-		})
-		content.Objects = append(content.Objects, path)
-	}
-	texts := []string{p.Name, p.Description}
-	for _, path := range b.patches {
-		digest, err := fileDigest(path)
-		if err != nil {
-			return nil, err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		p.Patches = append(p.Patches, metadata.SourcePatch{Name: filepath.Base(path), Digest: digest})
-		texts = append(texts, filepath.Base(path), string(data))
-	}
-	p.CVEs = specgen.FindCVEs(texts...)
-	p.Digest = p.ComputeDigest()
-	return content, nil
-}
-
-// pack writes both packages and moves them to the output directory together.
-func (b *builder) pack(ctx context.Context, content *specgen.Content) (Result, error) {
-	b.say("Generating packages")
-	binary, err := specgen.WriteBinary(content, b.work.path("output"))
-	if err != nil {
-		return Result{}, err
-	}
-	source, err := specgen.WriteSource(ctx, content, b.work.path("output"), b.work.path("package"), b.work.log)
-	if err != nil {
-		return Result{}, err
-	}
-	if b.Sign || b.SignKey != "" {
-		b.say("Signing packages")
-		if err := specgen.Sign(ctx, b.work.log, b.SignKey, binary, source); err != nil {
-			return Result{}, err
-		}
-	}
-	result := Result{Patch: content.Patch}
-	if result.PatchRPM, err = publish(binary, b.Output); err != nil {
-		return Result{}, err
-	}
-	if result.SourceRPM, err = publish(source, b.Output); err != nil {
-		return Result{}, errors.Join(err, os.Remove(result.PatchRPM))
-	}
-	return result, nil
 }

@@ -9,7 +9,8 @@
 // It may import package specgen and below, state/metadata and engine/build.
 //
 // Invariants:
-//   - the output directory gets both packages or neither, each by a rename;
+//   - the output directory gets both packages or neither, each by a rename, and a
+//     report is only there if they are;
 //   - afterwards the working directory is gone, except for build.log when a
 //     command of the build failed and the error points there, or when
 //     SkipCleanup asks to keep everything;

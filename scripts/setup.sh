@@ -42,6 +42,7 @@ debian_needs=(
     "qemu-system-x86_64|qemu-system-x86||boots a machine of its own for tests"
     "mmdebstrap|mmdebstrap||makes its disk"
     "mke2fs|e2fsprogs||likewise"
+    "chromium|chromium||shows the reports of builds in a test
     "dwz|dwz||shrinks debug information as distributions do"
     "csmith|csmith||makes random programs for tests"
     "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"

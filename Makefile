@@ -18,6 +18,7 @@ UNITDIR     ?= $(PREFIX)/lib/systemd/system
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 # Where dnf of Debian looks; of others: the site-packages of their Python.
 DNFDIR      ?= $(PREFIX)/lib/python3/dist-packages/dnf-plugins
+RPMDIR      ?= $(PREFIX)/lib/rpm
 SYSCONFDIR  ?= /etc
 
 # Tests stop and patch live processes and measure pauses: packages one after
@@ -88,6 +89,8 @@ install: build ## install into DESTDIR
 	install -m 0755 bin/syscare $(DESTDIR)$(BINDIR)/syscare
 	install -m 0755 bin/syscared bin/syscare-cc bin/syscare-hook $(DESTDIR)$(LIBEXECDIR)/
 	install -D -m 0644 engine/build/syscare.h $(DESTDIR)$(INCLUDEDIR)/syscare.h
+	install -D -m 0644 packaging/macros.syscare $(DESTDIR)$(RPMDIR)/macros.d/macros.syscare
+	install -D -m 0644 packaging/syscare.attr $(DESTDIR)$(RPMDIR)/fileattrs/syscare.attr
 	install -d -m 0755 $(DESTDIR)/usr/lib/syscare/patches
 	install -d -m 0755 $(DESTDIR)/var/lib/syscare
 	install -D -m 0644 packaging/syscare.bash $(DESTDIR)$(COMPDIR)/syscare

@@ -56,6 +56,29 @@ func obsoletes(p *metadata.Patch) []relation {
 	return list
 }
 
+// Relations are what a package of the patch "provides", "requires" or "obsoletes", as a
+// spec writes it; nil for another kind.
+func Relations(kind string, p *metadata.Patch) []string {
+	var list []relation
+	switch kind {
+	case "provides":
+		list = provides(p)
+	case "requires":
+		list = requires(p)
+	case "obsoletes":
+		list = obsoletes(p)
+	default:
+		return nil
+	}
+	text := []string{}
+	for _, r := range list {
+		if r.When == "" { // an ordering of scriptlets, which the spec must say
+			text = append(text, r.String())
+		}
+	}
+	return text
+}
+
 // Flags of dependencies, from RPM's rpmds.h.
 const (
 	sensePostTrans = 1 << 5

@@ -75,7 +75,7 @@ func (p *program) app() *cli.App {
 			p.buildCommand(), p.listCommand(), p.infoCommand(), p.statusCommand(), p.targetCommand(), p.checkCommand(),
 			p.applyCommand(), p.removeCommand(), p.activeCommand(), p.deactiveCommand(), p.acceptCommand(),
 			p.saveCommand(), p.restoreCommand(), p.rescanCommand(), p.logCommand(), p.metricsCommand(),
-			p.inspectCommand(), p.diffCommand(), p.advisoryCommand(), p.manCommand(),
+			p.inspectCommand(), p.diffCommand(), p.advisoryCommand(), p.dependenciesCommand(), p.manCommand(),
 		},
 	}
 	for _, cmd := range app.Commands {

@@ -70,7 +70,7 @@ func (c *Content) binary() (*rpmpack.RPM, error) {
 	pkg.AddPreun(rpmhooks.PreUn(p.UUID))
 	// rpmbuild names the source package without the architecture that we put
 	// into its file name.
-	pkg.AddCustomTag(tagSourceRPM, rpmpack.EntryString(SourceName(p)+"-"+p.Version+"-"+p.Release+".src.rpm"))
+	pkg.AddCustomTag(tagSourceRPM, rpmpack.EntryString(p.SourceName()+"-"+p.Version+"-"+p.Release+".src.rpm"))
 	pkg.AddCustomTag(tagChangelogTime, rpmpack.EntryInt32([]int32{int32(c.changelogTime().Unix())}))
 	pkg.AddCustomTag(tagChangelogName, rpmpack.EntryStringSlice([]string{packager + " - " + p.Version + "-" + p.Release}))
 	pkg.AddCustomTag(tagChangelogText, rpmpack.EntryStringSlice([]string{changes(p)}))

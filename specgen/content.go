@@ -42,9 +42,6 @@ func BuildTime(source time.Time) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// SourceName is the RPM name of the patch's source package.
-func SourceName(p *metadata.Patch) string { return p.Target.FullName() + "-" + p.Name }
-
 // BinaryFile is the file name of the patch package.
 func BinaryFile(p *metadata.Patch) string {
 	return fmt.Sprintf("%s-%s-%s.%s.rpm", p.PackageName(), p.Version, p.Release, p.Arch)
@@ -52,7 +49,7 @@ func BinaryFile(p *metadata.Patch) string {
 
 // SourceFile is the file name of the patch's source package.
 func SourceFile(p *metadata.Patch) string {
-	return fmt.Sprintf("%s-%s-%s.%s.src.rpm", SourceName(p), p.Version, p.Release, p.Arch)
+	return fmt.Sprintf("%s-%s-%s.%s.src.rpm", p.SourceName(), p.Version, p.Release, p.Arch)
 }
 
 // file is a file of a package, read and checked.

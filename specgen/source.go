@@ -40,7 +40,7 @@ func WriteSource(ctx context.Context, c *Content, dir, work string, log io.Write
 	if err != nil {
 		return "", fmt.Errorf("cannot write the source package: %w", err)
 	}
-	made := filepath.Join(top, "SRPMS", SourceName(c.Patch)+"-"+c.Patch.Version+"-"+c.Patch.Release+".src.rpm")
+	made := filepath.Join(top, "SRPMS", c.Patch.SourceName()+"-"+c.Patch.Version+"-"+c.Patch.Release+".src.rpm")
 	path = filepath.Join(dir, SourceFile(c.Patch))
 	if err := os.Rename(made, path); err != nil {
 		return "", fmt.Errorf("cannot write the source package: %w", err)
@@ -87,7 +87,7 @@ func (c *Content) lay(top string) (spec string, err error) {
 	if err != nil {
 		return "", err
 	}
-	spec = filepath.Join(top, "SPECS", SourceName(c.Patch)+".spec")
+	spec = filepath.Join(top, "SPECS", c.Patch.SourceName()+".spec")
 	if err := os.MkdirAll(filepath.Dir(spec), 0o755); err != nil {
 		return "", err
 	}

@@ -37,7 +37,7 @@ func (c *Content) spec(sources []file, installed []file) (string, error) {
 	p := c.Patch
 	fields := specFields{
 		UUID: p.UUID, Root: PatchRoot,
-		SourceName: SourceName(p), PackageName: p.PackageName(),
+		SourceName: p.SourceName(), PackageName: p.PackageName(),
 		Version: p.Version, Release: p.Release, Arch: p.Arch,
 		Summary: escape(summary(p)), License: escape(strings.TrimSpace(p.License)), Group: group,
 		Description: escape(description(p)), Changes: escape(changes(p)),

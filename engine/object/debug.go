@@ -4,9 +4,14 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 )
+
+// errNoDebug is for files without debug information, of which the standard library says
+// that it is too short.
+var errNoDebug = errors.New("there is none: the file was stripped, or compiled without -g")
 
 // DWARF returns the debug information of the file, which is read once.
 func (f *File) DWARF() (*dwarf.Data, error) {
@@ -14,7 +19,9 @@ func (f *File) DWARF() (*dwarf.Data, error) {
 		defer guard(&f.debug.err)
 		// The standard library leaves relocations alone whose symbol has an
 		// extended section index, and so reads something else.
-		if f.Type == elf.ET_REL && len(f.Sections) >= int(elf.SHN_LORESERVE) {
+		if f.Section(".debug_info") == nil && f.Section(".zdebug_info") == nil {
+			f.debug.err = errNoDebug
+		} else if f.Type == elf.ET_REL && len(f.Sections) >= int(elf.SHN_LORESERVE) {
 			f.debug.data, f.debug.err = f.relocatedDWARF()
 		} else {
 			f.debug.data, f.debug.err = f.raw.DWARF()

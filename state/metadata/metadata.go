@@ -109,7 +109,13 @@ func (p *Patch) FullName() string { return p.Target.FullName() + "/" + p.NameVer
 func (p *Patch) NameVersionRelease() string { return p.Name + "-" + p.Version + "-" + p.Release }
 
 // PackageName is the RPM name of the patch's package.
-func (p *Patch) PackageName() string { return "patch-" + p.Target.FullName() + "-" + p.Name }
+func (p *Patch) PackageName() string { return "patch-" + p.SourceName() }
+
+// SourceName is the RPM name of the patch's source package. Versions may have
+// characters that names must not have.
+func (p *Patch) SourceName() string {
+	return strings.NewReplacer("~", "_", "^", "+").Replace(p.Target.FullName() + "-" + p.Name)
+}
 
 // ComputeDigest is the SHA-256 over the target's build IDs and the digests of
 // all entity files and source patches, in order: two patches with the same

@@ -24,15 +24,19 @@ var (
 // this machine does not have.
 type MissingDependenciesError struct {
 	Names []string // as rpmbuild spells them, e.g. "openssl-devel >= 3"
+	Apt   []string // packages that bring them, where apt is what installs packages
 }
 
 func (e *MissingDependenciesError) Error() string {
-	quoted := make([]string, len(e.Names))
-	for i, name := range e.Names {
-		quoted[i] = "'" + name + "'"
+	command := "apt-get install " + strings.Join(e.Apt, " ")
+	if len(e.Apt) == 0 {
+		quoted := make([]string, len(e.Names))
+		for i, name := range e.Names {
+			quoted[i] = "'" + name + "'"
+		}
+		command = "dnf install " + strings.Join(quoted, " ")
 	}
-	return fmt.Sprintf("build requirements are not installed: %s; install them with: dnf install %s",
-		strings.Join(e.Names, ", "), strings.Join(quoted, " "))
+	return fmt.Sprintf("build requirements are not installed: %s; install them with: %s", strings.Join(e.Names, ", "), command)
 }
 
 // CommandError tells which command failed and what it said last.

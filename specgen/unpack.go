@@ -2,8 +2,10 @@ package specgen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +20,10 @@ import (
 type Tree struct {
 	Topdir string // rpmbuild's _topdir
 	Spec   string // path of the one spec file
+
+	// Unknown are build requirements that nobody can tell of whether they are there:
+	// the packages of this machine are not RPM's. Build sets it.
+	Unknown []string
 
 	subdir string // where the build scripts worked, below BUILD; "" if unknown
 }
@@ -67,7 +73,8 @@ func UnpackSource(ctx context.Context, p *rpmfile.Package, dir string) (*Tree, e
 }
 
 // Build runs the package's own preparation and build once, unchanged, with
-// env. A missing build requirement is a MissingDependenciesError.
+// env. A missing build requirement is a MissingDependenciesError; they are looked for
+// before anything is done.
 func (t *Tree) Build(ctx context.Context, env []string, jobs int, log io.Writer) error {
 	return t.build(ctx, env, jobs, log)
 }
@@ -79,6 +86,20 @@ func (t *Tree) Rebuild(ctx context.Context, env []string, jobs int, log io.Write
 }
 
 func (t *Tree) build(ctx context.Context, env []string, jobs int, log io.Writer, how ...string) error {
+	err := t.rpmbuild(ctx, env, jobs, log, how)
+	var missing *MissingDependenciesError
+	if !errors.As(err, &missing) || !withoutRPM(ctx) {
+		return err
+	}
+	install, unknown := sift(ctx, missing.Names)
+	if len(install) > 0 {
+		return &MissingDependenciesError{Names: slices.Sorted(maps.Keys(install)), Apt: slices.Sorted(maps.Values(install))}
+	}
+	t.Unknown = unknown
+	return t.rpmbuild(ctx, env, jobs, log, append(slices.Clip(how), "--nodeps"))
+}
+
+func (t *Tree) rpmbuild(ctx context.Context, env []string, jobs int, log io.Writer, how []string) error {
 	n := strconv.Itoa(jobs)
 	argv := append(append([]string{"rpmbuild", "-bc", "--noclean", "--nocheck"}, how...), directories(t.Topdir)...)
 	argv = append(argv, "--define", "_smp_build_ncpus "+n, t.Spec)

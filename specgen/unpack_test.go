@@ -94,15 +94,28 @@ func TestStripLevelsOfSpecs(t *testing.T) {
 }
 
 func TestMissingBuildRequirementsAreNamed(t *testing.T) {
-	spec := strings.Replace(targetSpec, "%description", "BuildRequires: nowhere-devel >= 3, pkgconfig(absent)\n%description", 1)
+	spec := strings.Replace(targetSpec, "%description", "BuildRequires: nowhere-devel >= 3, pkgconfig(absent), cowsay\n%description", 1)
 	tree, err := unpack(t, rpmtest.Build(t, spec, map[string]string{"redis.c": ""})["redis-7.0.15-1.src.rpm"])
 	require.NoError(t, err)
 	t.Setenv("LANG", "de_DE.UTF-8")
-	err = tree.Build(context.Background(), os.Environ(), 1, &bytes.Buffer{})
+	log := &bytes.Buffer{}
+	err = tree.rpmbuild(context.Background(), os.Environ(), 1, log, nil)
 	var missing *MissingDependenciesError
 	require.ErrorAs(t, err, &missing)
-	assert.ElementsMatch(t, []string{"nowhere-devel >= 3", "pkgconfig(absent)"}, missing.Names)
-	assert.ErrorContains(t, err, "dnf install")
+	assert.ElementsMatch(t, []string{"nowhere-devel >= 3", "pkgconfig(absent)", "cowsay"}, missing.Names)
+	assert.ErrorContains(t, err, "dnf install 'cowsay'")
+	missing.Apt = []string{"cowsay"}
+	assert.ErrorContains(t, err, "apt-get install cowsay")
+	assert.NotContains(t, log.String(), "Executing(", "they are looked for first")
+}
+
+func TestNamesForApt(t *testing.T) {
+	for name, want := range map[string][]string{
+		"gcc": {"gcc"}, "/usr/bin/bison": {"bison"}, "zlib-devel": {"libzlib-dev", "zlib-dev"}, "libxml2-devel": {"libxml2-dev", "libxml2-dev"},
+		"pkgconfig(expat)": {"libexpat-dev", "expat-dev"}, "rpm_macro(x)": nil, "perl(Test::More)": nil, "--force": nil,
+	} {
+		assert.Equal(t, want, aptNames(name), name)
+	}
 }
 
 func TestAFailingBuildSaysWhatItSaidLast(t *testing.T) {

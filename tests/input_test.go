@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -157,15 +158,24 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 
-	t.Run("a missing build requirement is named", func(t *testing.T) {
-		needy := buildSmall(t, "3", "BuildRequires: nothing-provides-this-devel", smallCompile)
+	t.Run("a missing build requirement is named, with the command to get it", func(t *testing.T) {
+		if exec.Command("apt-cache", "show", "sl").Run() != nil {
+			tool(t, "apt-get", "update")
+		}
+		needy := buildSmall(t, "3", "BuildRequires: gcc, /bin/sh, sl\nBuildRequires: nobody-knows-this-devel >= 3", smallCompile)
 		work := t.TempDir()
-		r := syscare(t, "build", "--patch_name", "HP001", "--workdir", work, "--output", t.TempDir(),
-			"--source", needy.source, "--debuginfo", needy.debuginfo, "--patch", goodFix)
+		args := []string{"build", "--patch_name", "HP001", "--workdir", work, "--output", t.TempDir(), "--patch", goodFix}
+		r := syscare(t, append(args, "--source", needy.source, "--debuginfo", needy.debuginfo)...)
 		require.Equal(t, 1, r.code)
-		require.Contains(t, r.stderr, "nothing-provides-this-devel")
+		require.Contains(t, r.stderr, "sl; install them with: apt-get install sl")
+		require.NotContains(t, r.stderr, "gcc")
 		explained.seen(t, r.stderr)
 		requireEmpty(t, work)
+
+		needy = buildSmall(t, "4", "BuildRequires: gcc, make, /bin/sh, nobody-knows-this-devel >= 3", smallCompile)
+		r = syscare(t, append(args, "--source", needy.source, "--debuginfo", needy.debuginfo)...)
+		require.Zero(t, r.code, r.stderr)
+		require.Contains(t, r.stderr, "cannot be looked for on this machine: nobody-knows-this-devel >= 3")
 	})
 
 	t.Run("a full disk", func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -228,6 +229,9 @@ func (b *builder) record(ctx context.Context) error {
 	b.recorded, err = build.Record(ctx, build.Options{WorkDir: dir, Front: b.Front}, func(ctx context.Context, env []string) error {
 		return b.tree.Build(ctx, env, b.Jobs, b.work.log)
 	})
+	if len(b.tree.Unknown) > 0 {
+		b.warnings = append(b.warnings, "build requirements that cannot be looked for on this machine: "+strings.Join(b.tree.Unknown, ", "))
+	}
 	if err == nil && b.entry != nil {
 		err = b.entry.complete(b.tree, b.recorded)
 	}

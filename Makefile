@@ -81,7 +81,7 @@ bench: ## all benchmarks
 
 .PHONY: bench-build
 bench-build: ## what building a patch costs, in plain builds
-	$(GO) test ./tests -run '^$$' -bench BenchmarkBuild -benchtime 1x -timeout 1h
+	$(GO) test ./tests -run '^$$' -bench BenchmarkBuild -benchtime 3x -timeout 2h
 
 .PHONY: install
 install: build ## install into DESTDIR

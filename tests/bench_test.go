@@ -1,8 +1,6 @@
 package tests
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,41 +11,6 @@ import (
 
 	"github.com/openeuler/syscare/tests/redisrpm"
 )
-
-// BenchmarkBuild reports what building a patch costs, as a multiple of one plain
-// build of the same source package in the same run: the first of the package, another
-// fix, and one that needs a second build of the whole.
-func BenchmarkBuild(b *testing.B) {
-	packages := redisrpm.Require(b)
-	whole := filepath.Join(b.TempDir(), "whole.patch")
-	require.NoError(b, os.WriteFile(whole, []byte("--- /dev/null\n+++ b/src/added.c\n@@ -0,0 +1 @@\n+int added;\n"), 0o644))
-	file, err := packages.PatchFile("CVE-2025-32023")
-	require.NoError(b, err)
-	took := map[string]time.Duration{}
-	measure := func(what string, f func()) {
-		began := time.Now()
-		f()
-		took[what] += time.Since(began)
-	}
-	for b.Loop() {
-		require.NoError(b, os.RemoveAll(filepath.Join(bin, "cache")))
-		measure("plain", func() {
-			tool(b, "rpmbuild", "--define", "_topdir "+b.TempDir(), "--nodeps", "-rc", packages.SourceRPM)
-		})
-		measure("cold", func() { runBuild(b, packages, b.TempDir(), "CVE-2025-32023") })
-		measure("warm", func() { runBuild(b, packages, b.TempDir(), "CVE-2025-49844") })
-		measure("whole", func() {
-			must(b, "build", "--patch_name", "HP001", "--source", packages.SourceRPM, "--debuginfo", packages.DebuginfoRPM,
-				"--workdir", b.TempDir(), "--output", b.TempDir(), "--patch", file, whole)
-		})
-	}
-	for what, d := range took {
-		b.ReportMetric(d.Seconds()/float64(b.N), what+"-s/op")
-		if what != "plain" {
-			b.ReportMetric(d.Seconds()/took["plain"].Seconds(), what+"/plain")
-		}
-	}
-}
 
 // BenchmarkRedisPause reports for how long a redis-server with 8 threads stands
 // still when CVE-2025-32023 is applied and removed: the medians, without

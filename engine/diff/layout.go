@@ -262,30 +262,53 @@ func describeMembers(t *dwarf.StructType, base int64) (members []string) {
 	return members
 }
 
+// Bounds of a spelled type, far above what programs have: malformed debug information
+// could make it endless, or of exponential length.
+const (
+	maxTypeDepth = 500
+	maxTypeText  = 1 << 20 // bytes
+)
+
 // describeType spells a type such that equal spelling means equal use of
 // memory, given that named types are compared by themselves. Qualifiers do not
-// change the use of memory.
-func describeType(typ dwarf.Type) string {
+// change the use of memory. A type that is made of itself makes it panic.
+func describeType(typ dwarf.Type) string { return speller(0).spell(typ) }
+
+// speller is how deep in a type one is.
+type speller int
+
+func (s speller) spell(typ dwarf.Type) string {
+	if s > maxTypeDepth {
+		panic(errTypeCycle)
+	}
+	text := (s + 1).bounded(typ)
+	if len(text) > maxTypeText {
+		panic(errTypeCycle)
+	}
+	return text
+}
+
+func (s speller) bounded(typ dwarf.Type) string {
 	switch t := typ.(type) {
 	case nil:
 		return "void"
 	case *dwarf.QualType:
-		return describeType(t.Type)
+		return s.spell(t.Type)
 	case *dwarf.TypedefType:
 		if t.Type == nil {
 			return t.Name
 		}
-		if s, ok := t.Type.(*dwarf.StructType); ok && s.StructName == "" {
+		if of, ok := t.Type.(*dwarf.StructType); ok && of.StructName == "" {
 			return "typedef " + t.Name
 		}
-		if s, ok := t.Type.(*dwarf.EnumType); ok && s.EnumName == "" {
+		if of, ok := t.Type.(*dwarf.EnumType); ok && of.EnumName == "" {
 			return "typedef " + t.Name
 		}
-		return describeType(t.Type)
+		return s.spell(t.Type)
 	case *dwarf.PtrType:
-		return "*" + describePointee(t.Type)
+		return "*" + s.pointee(t.Type)
 	case *dwarf.ArrayType:
-		return fmt.Sprintf("[%d]%s", t.Count, describeType(t.Type))
+		return fmt.Sprintf("[%d]%s", t.Count, s.spell(t.Type))
 	case *dwarf.StructType:
 		if t.StructName == "" {
 			return fmt.Sprintf("%s of %d bytes", t.Kind, t.ByteSize)
@@ -294,7 +317,7 @@ func describeType(typ dwarf.Type) string {
 	case *dwarf.EnumType:
 		return fmt.Sprintf("enum %s of %d bytes", t.EnumName, t.ByteSize)
 	case *dwarf.FuncType:
-		return describePointee(t)
+		return s.pointee(t)
 	}
 	if typ.Size() > 0 {
 		return fmt.Sprintf("%s of %d bytes", typ.Common().Name, typ.Size())
@@ -302,18 +325,18 @@ func describeType(typ dwarf.Type) string {
 	return typ.String()
 }
 
-// describePointee names what a pointer points to. For functions that is their
-// signature: tables of function pointers are called through it.
-func describePointee(typ dwarf.Type) string {
+// pointee names what a pointer points to. For functions that is their signature:
+// tables of function pointers are called through it.
+func (s speller) pointee(typ dwarf.Type) string {
 	switch t := typ.(type) {
 	case *dwarf.FuncType:
 		var parameters []string
 		for _, p := range t.ParamType {
-			parameters = append(parameters, describeType(p))
+			parameters = append(parameters, s.spell(p))
 		}
-		return fmt.Sprintf("func(%s) %s", strings.Join(parameters, ", "), describeType(t.ReturnType))
+		return fmt.Sprintf("func(%s) %s", strings.Join(parameters, ", "), s.spell(t.ReturnType))
 	case *dwarf.PtrType:
-		return "*" + describePointee(t.Type)
+		return "*" + s.spell(t.Type)
 	}
-	return describeType(typ)
+	return s.spell(typ)
 }

@@ -353,6 +353,9 @@ func (f *File) ReadRela(s *Section) (relocs []Reloc, err error) {
 		return nil, fmt.Errorf("section %q: %d bytes are no table of relocations", s.Name, len(data))
 	}
 	symbols := f.Symbols
+	if f.Type == elf.ET_REL && len(symbols) == 0 && len(data) > 0 {
+		return nil, fmt.Errorf("section %q: relocations in a file without symbols", s.Name)
+	}
 	if int(s.Link) < len(f.Sections) && f.Sections[s.Link].Type == elf.SHT_DYNSYM {
 		symbols = f.Dynamic
 	}

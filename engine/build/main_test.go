@@ -34,7 +34,7 @@ func withFront(m *testing.M) int {
 // files is a small source tree: contents by relative path.
 type files map[string]string
 
-func (f files) write(t *testing.T, dir string) string {
+func (f files) write(t testing.TB, dir string) string {
 	t.Helper()
 	for name, text := range f {
 		path := filepath.Join(dir, name)

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -224,4 +225,38 @@ func BenchmarkFront(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Whatever the log says, reading it ends, and nothing outside its directory is opened.
+func FuzzRecording(f *testing.F) {
+	dir := program.write(f, f.TempDir())
+	work := f.TempDir()
+	_, err := Record(context.Background(), Options{WorkDir: work, Front: frontProgram}, func(_ context.Context, env []string) error {
+		return tryShell(dir, env, "make; ar rcs libv.a one.o; ld -r one.o two.o -o both.o; strip -g both.o; gcc main.o both.o -o second; gcc -S one.c; gcc -O2 main.c one.o libv.a two.o -o third")
+	})
+	require.NoError(f, err)
+	log := filepath.Join(work, "record", "log")
+	data, err := os.ReadFile(log)
+	require.NoError(f, err)
+	f.Add(data)
+	for line := range bytes.Lines(data) {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fuzzed := filepath.Join(filepath.Dir(log), "fuzzed")
+		require.NoError(t, os.WriteFile(fuzzed, data, 0o600))
+		r, err := readRecording(fuzzed)
+		if err != nil {
+			return
+		}
+		newUsers(r)
+		for _, u := range r.Units() {
+			require.NotNil(t, u.record)
+			u.arguments()
+		}
+		for _, l := range r.Links() {
+			require.True(t, filepath.IsAbs(l.Path))
+			_ = l.check()
+		}
+	})
 }

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"syscall"
 )
+
+// keyForm is the form of keys: digests in hexadecimal.
+var keyForm = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
 const (
 	// LogVariable names the environment variable with the path of the log.
@@ -92,6 +96,9 @@ func Prepare(log string) error {
 func keyPath(log, key string) string { return filepath.Join(filepath.Dir(log), "keys", key) }
 
 func readKey(log, key string, value any) error {
+	if !keyForm.MatchString(key) {
+		return fmt.Errorf("%q is no key", key)
+	}
 	data, err := os.ReadFile(keyPath(log, key))
 	if err != nil {
 		return err

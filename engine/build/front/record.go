@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// keyForm is the form of keys: digests in hexadecimal.
-var keyForm = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+// keyForm is the form of keys: what it is, and a digest in hexadecimal.
+var keyForm = regexp.MustCompile(`^[a-z]+-[0-9a-f]{1,64}$`)
 
 const (
 	// LogVariable names the environment variable with the path of the log.

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// keyForm is the form of keys: what it is, and a digest in hexadecimal.
-var keyForm = regexp.MustCompile(`^[a-z]+-[0-9a-f]{1,64}$`)
+// keyForm is the form of keys: what it is, and numbers in hexadecimal.
+var keyForm = regexp.MustCompile(`^[a-z]+(-[0-9a-f]{1,64}){1,5}$`)
 
 const (
 	// LogVariable names the environment variable with the path of the log.

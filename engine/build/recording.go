@@ -79,6 +79,9 @@ func (r *Recording) add(record *front.Record) error {
 	if record.Exit != 0 || isProbe(record) {
 		return nil
 	}
+	if !filepath.IsAbs(record.Dir) {
+		return &IncompleteError{Command: shorten(record.Name, 200), Reason: "the record does not tell in which directory it ran"}
+	}
 	if record.Error != "" {
 		return &IncompleteError{Command: shorten(record.Name+" "+strings.Join(record.Argv, " "), 200) + " (in " + record.Dir + ")", Reason: record.Error}
 	}

@@ -117,6 +117,7 @@ var kinds = map[string]kind{
 	"the compilers' front of configure, by its absolute path": {
 		files: map[string]string{"Makefile": makefile}, build: "make CC=\"$(command -v gcc)\"",
 	},
+	"types in sections of their own": {build: "gcc -O2 -g -fdebug-types-section -o kind *.c"},
 	"debug information shrunk by dwz": {
 		preamble: "%define _find_debuginfo_dwz_opts --run-dwz --dwz-low-mem-die-limit 0 --dwz-max-die-limit 10000000", files: map[string]string{"tool.c": answerProgram["main.c"]},
 		build: "gcc -O2 -g -o kind main.c answer.c; gcc -O2 -g -o tool tool.c answer.c", install: "install -D -t %{buildroot}/usr/bin kind tool", programs: []string{"kind", "tool"},

@@ -117,17 +117,20 @@ func producersOf(f *object.File) ([]producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("debug information: %w", err)
 	}
+	units, err := f.UnitOffsets()
+	if err != nil {
+		return nil, err
+	}
 	var found []producer
 	seen := map[string]bool{}
-	for reader := data.Reader(); ; reader.SkipChildren() {
+	reader := data.Reader()
+	for _, at := range units {
+		reader.Seek(at)
 		entry, err := reader.Next()
 		if err != nil {
 			return nil, fmt.Errorf("debug information: %w", err)
 		}
-		if entry == nil {
-			return found, nil
-		}
-		if entry.Tag != dwarf.TagCompileUnit {
+		if entry == nil || entry.Tag != dwarf.TagCompileUnit {
 			continue
 		}
 		text, err := f.Text(entry, dwarf.AttrProducer)
@@ -142,6 +145,7 @@ func producersOf(f *object.File) ([]producer, error) {
 			found = append(found, p)
 		}
 	}
+	return found, nil
 }
 
 // CompilerCheck compares the compilers that made the debuginfo in file name

@@ -79,6 +79,9 @@ func (u *Unit) Compile(ctx context.Context, out string, log io.Writer, extra ...
 		if slices.Contains(u.Argv, "-gsplit-dwarf") {
 			argv = append(argv, "-gno-split-dwarf")
 		}
+		if slices.Contains(u.Argv, "-fdebug-types-section") {
+			argv = append(argv, "-fno-debug-types-section")
+		}
 	}
 	err := runCommand(ctx, log, u.Dir, u.Env, append(argv, "-o", out))
 	if err != nil {

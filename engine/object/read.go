@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -42,6 +43,7 @@ type File struct {
 	debug  struct {
 		once sync.Once
 		data *dwarf.Data
+		info []byte // the section .debug_info
 		err  error
 	}
 	alternate alternate
@@ -173,11 +175,31 @@ func (s *Section) Bytes() (data []byte, err error) {
 	if s.Size > maxSectionBytes {
 		return nil, fmt.Errorf("section %q: %d bytes are more than the limit of %d", s.Name, s.Size, uint64(maxSectionBytes))
 	}
-	data, err = s.raw.Data()
+	if s.Flags&elf.SHF_COMPRESSED != 0 || strings.HasPrefix(s.Name, ".zdebug_") {
+		data, err = s.raw.Data()
+	} else {
+		data, err = s.plain()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("section %q: %w", s.Name, err)
 	}
 	return data, nil
+}
+
+// plain reads the contents of a section that is not compressed. There is one buffer of
+// its size, once it is known that the file has as much.
+func (s *Section) plain() ([]byte, error) {
+	if s.Size == 0 {
+		return []byte{}, nil
+	}
+	if _, err := s.raw.ReadAt(make([]byte, 1), int64(s.Size-1)); errors.Is(err, io.EOF) {
+		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
+		return nil, err
+	}
+	data := make([]byte, s.Size)
+	_, err := s.raw.ReadAt(data, 0)
+	return data, err
 }
 
 // symbolTable finds the section of that type; ELF allows one each.

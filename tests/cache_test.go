@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,6 +106,22 @@ func TestRecordedBuildOfOtherHeaders(t *testing.T) {
 	require.NoError(t, os.WriteFile(header, []byte("/* something else */\n"), 0o644))
 	_, built = c.build(two)
 	require.True(t, built)
+}
+
+// Where there is no room to keep a build, it is made in the working directory.
+func TestNoRoomForRecordedBuilds(t *testing.T) {
+	c := newCached(t, smallCompile)
+	tool(t, "mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", c.home)
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(c.home, 0)) })
+	one, _ := c.fixes()
+	for range 2 {
+		_, built := c.build(one)
+		require.True(t, built)
+	}
+	r := finish(t, c.command(one, t.TempDir(), t.TempDir(), "--verbose"))
+	require.Zero(t, r.code, r.stderr)
+	require.Contains(t, r.stderr, "MB are free, less than")
+	require.Contains(t, r.stderr, "+ rpmbuild -bc", "with --verbose, commands are shown")
 }
 
 // Several builds at once, of which some are killed, do not disturb each other, nor

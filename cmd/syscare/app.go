@@ -34,6 +34,15 @@ type program struct {
 	log *slog.Logger
 }
 
+// logs makes the logger.
+func (p *program) logs(verbose bool) {
+	level := slog.LevelError
+	if verbose {
+		level = slog.LevelInfo
+	}
+	p.log = slog.New(journal.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})))
+}
+
 // run executes one command line and returns its exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	app := p.app()
@@ -61,11 +70,7 @@ func (p *program) app() *cli.App {
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
 		},
 		Before: func(c *cli.Context) error {
-			level := slog.LevelError
-			if c.Bool("verbose") {
-				level = slog.LevelInfo
-			}
-			p.log = slog.New(journal.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})))
+			p.logs(c.Bool("verbose"))
 			return nil
 		},
 		Action:         noCommand,

@@ -46,7 +46,7 @@ func (p *program) buildCommand() *cli.Command {
 			jsonFlag(),
 			&cli.BoolFlag{Name: "no_cache", Aliases: []string{"no-cache"}, Usage: "build the program anew, and do not keep the build for the next patch"},
 			&cli.BoolFlag{Name: "skip_cleanup", Aliases: []string{"skip-cleanup"}, Usage: "keep the working files"},
-			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "tell more"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show the commands that are run, with their output"},
 			&cli.StringSliceFlag{Name: "patch", Aliases: []string{"p"}, Usage: "patch `FILE`(s)"},
 		},
 		Action: p.buildPatch,
@@ -54,6 +54,9 @@ func (p *program) buildCommand() *cli.Command {
 }
 
 func (p *program) buildPatch(c *cli.Context) error {
+	if c.Bool("verbose") {
+		p.logs(true)
+	}
 	req, err := p.buildRequest(c)
 	if err != nil {
 		return err
@@ -109,9 +112,12 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		PatchRelease: c.String("patch_release"), Description: c.String("patch_description"),
 		Sources: c.StringSlice("source"), Debuginfo: c.StringSlice("debuginfo"), Patches: c.StringSlice("patch"),
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
-		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"), Verbose: c.Bool("verbose"),
+		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"),
 		DryRun: c.Bool("dry_run"), KeepGoing: c.Bool("keep_going"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"), Report: c.String("report"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
+	}
+	if c.Bool("verbose") {
+		req.Verbose = p.stderr
 	}
 	if err := noArguments(c); err != nil {
 		return req, err

@@ -37,7 +37,8 @@ func TestBuild(t *testing.T) {
 	require.Zero(t, code, errs)
 	assert.Equal(t, "p.rpm\ns.src.rpm\n", out)
 	assert.Equal(t, "Building patch, this may take a while\n- Preparing build requirements\n- Building patch\nWarning: careful\n", errs)
-	got.Progress, got.Logger = nil, nil
+	assert.NotNil(t, got.Verbose)
+	got.Progress, got.Logger, got.Verbose = nil, nil, nil
 	at := func(names ...string) (paths []string) {
 		for _, n := range names {
 			paths = append(paths, filepath.Join(w.root, n))
@@ -47,7 +48,7 @@ func TestBuild(t *testing.T) {
 	assert.Equal(t, hotpatch.Request{
 		PatchName: "HP001", PatchArch: hostArch(), PatchVersion: "1", PatchRelease: "2", Description: "(none)",
 		Sources: at("a.src.rpm"), Debuginfo: at("d1.rpm", "d2.rpm"), Patches: at("1.patch", "2,3.patch"),
-		WorkDir: w.root, Output: "out", Jobs: 3, SkipCompilerCheck: true, SkipCleanup: true, Verbose: true,
+		WorkDir: w.root, Output: "out", Jobs: 3, SkipCompilerCheck: true, SkipCleanup: true,
 		Tool: versionString(), Front: filepath.Join(w.root, "syscare-cc"),
 	}, *got)
 }

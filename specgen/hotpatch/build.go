@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,14 +29,15 @@ type Request struct {
 	WorkDir, Output             string
 	Jobs                        int
 
-	SkipCompilerCheck, SkipCleanup, Verbose bool
-	KeepGoing                               bool   // find all that is refused
-	DryRun                                  bool   // only tell what would be compiled
-	NoCache                                 bool   // neither use nor keep a recorded build
-	Sign                                    bool   // sign the packages
-	SignKey                                 string // with this key; "": what RPM's macros name
-	Report                                  string // write a page about the patch to this file; "": do not
-	Accept                                  diff.Accept
+	SkipCompilerCheck, SkipCleanup bool
+	Verbose                        io.Writer // gets what goes into build.log; nil: nobody does
+	KeepGoing                      bool      // find all that is refused
+	DryRun                         bool      // only tell what would be compiled
+	NoCache                        bool      // neither use nor keep a recorded build
+	Sign                           bool      // sign the packages
+	SignKey                        string    // with this key; "": what RPM's macros name
+	Report                         string    // write a page about the patch to this file; "": do not
+	Accept                         diff.Accept
 
 	Front    string // path of syscare-cc
 	Tool     string // version of SysCare
@@ -76,7 +78,7 @@ func Build(ctx context.Context, req Request) (result Result, err error) {
 	if err := os.MkdirAll(req.Output, 0o755); err != nil {
 		return Result{}, fmt.Errorf("output directory: %w", err)
 	}
-	w, err := newWorkspace(req.WorkDir, req.SkipCleanup)
+	w, err := newWorkspace(req.WorkDir, req.SkipCleanup, req.Verbose)
 	if err != nil {
 		return Result{}, err
 	}

@@ -27,34 +27,14 @@ import (
 const (
 	// cacheLimit bounds all recorded builds together, bytes.
 	cacheLimit = 20 << 30
+	// cacheRoom is what must be free for a build to be made where it is kept, bytes.
+	cacheRoom = 2 << 30
 	// In an entry: what its tree depends on; it is written when all is there.
 	cacheManifest = "complete.json"
 	// In an entry: somebody works in it. Left over, it says that the tree may not be
 	// what the build left.
 	cacheBusy = "in-use"
 )
-
-// manifest says what an entry was made of, beyond its name.
-type manifest struct {
-	Spec   string     `json:"spec"`
-	Subdir string     `json:"subdir"`
-	Uses   []fileMark `json:"uses"` // headers and tools outside
-}
-
-// fileMark tells whether a file is still the same.
-type fileMark struct {
-	Path    string    `json:"path"`
-	Size    int64     `json:"size"`
-	ModTime time.Time `json:"mtime"`
-}
-
-func markOf(path string) (fileMark, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileMark{}, err
-	}
-	return fileMark{path, info.Size(), info.ModTime().UTC()}, nil
-}
 
 // entry is the place of one recorded build, locked.
 type entry struct {
@@ -76,14 +56,21 @@ func openEntry(source *rpmfile.Package, tool string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	var room syscall.Statfs_t
+	if err := syscall.Statfs(home, &room); err != nil {
+		return nil, err
+	}
+	if free := room.Bavail * uint64(room.Bsize); free < cacheRoom {
+		return nil, fmt.Errorf("%s: %d MB are free, less than %d", home, free>>20, cacheRoom>>20)
+	}
 	if strings.ContainsAny(home, " \t\n:") {
 		return nil, fmt.Errorf("%s: compilers cannot be given paths with blanks or colons", home)
 	}
 	key, err := cacheKey(source, tool)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
 	}
 	e := &entry{dir: filepath.Join(home, key)}
@@ -152,10 +139,7 @@ func (e *entry) usable() bool {
 		return false
 	}
 	m, err := e.manifest()
-	return err == nil && !slices.ContainsFunc(m.Uses, func(was fileMark) bool {
-		is, err := markOf(was.Path)
-		return err != nil || is.Size != was.Size || !is.ModTime.Equal(was.ModTime)
-	})
+	return err == nil && m.holds()
 }
 
 func (e *entry) manifest() (manifest, error) {
@@ -183,22 +167,8 @@ func (e *entry) open() (tree *specgen.Tree, recording *build.Recording, ok bool,
 // complete says that the entry has all of the build.
 func (e *entry) complete(tree *specgen.Tree, recording *build.Recording) error {
 	m := manifest{Spec: filepath.Base(tree.Spec), Subdir: tree.Subdir()}
-	seen := map[string]bool{}
-	for _, u := range recording.Units() {
-		for _, path := range slices.Concat(u.Deps, []string{u.Tool}) {
-			if seen[path] || strings.HasPrefix(path, e.dir+"/") || !filepath.IsAbs(path) {
-				continue
-			}
-			seen[path] = true
-			mark, err := markOf(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // a file that the build made and took away
-			}
-			if err != nil {
-				return err
-			}
-			m.Uses = append(m.Uses, mark)
-		}
+	if err := m.mark(e.dir, recording.Units()); err != nil {
+		return err
 	}
 	data, err := json.Marshal(m)
 	if err != nil {

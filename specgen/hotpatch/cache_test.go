@@ -39,3 +39,33 @@ func TestTrim(t *testing.T) {
 	require.NoError(t, trim(home, 0))
 	require.NoDirExists(t, filepath.Join(home, "used"))
 }
+
+// A build is used again only as long as nothing that it could have read is another.
+func TestManifestHolds(t *testing.T) {
+	tree, used := t.TempDir(), filepath.Join(t.TempDir(), "used.h")
+	header := filepath.Join(tree, "sys", "header.h")
+	require.NoError(t, os.Mkdir(filepath.Dir(header), 0o755))
+	for _, path := range []string{header, used} {
+		require.NoError(t, os.WriteFile(path, []byte("int a;\n"), 0o600))
+	}
+	marked := func() manifest {
+		mark, err := markOf(used)
+		require.NoError(t, err)
+		return manifest{Uses: []fileMark{mark}, Trees: map[string]string{tree: treeDigest(tree), "/nowhere": treeDigest("/nowhere")}}
+	}
+	for name, change := range map[string]func() error{
+		"a header of the system": func() error { return os.WriteFile(header, []byte("long a;\n"), 0o600) },
+		"its time only":          func() error { return os.Chtimes(header, time.Now(), time.Now().Add(time.Second)) },
+		"a new one":              func() error { return os.WriteFile(filepath.Join(tree, "new.h"), nil, 0o600) },
+		"one that was named":     func() error { return os.WriteFile(used, []byte("int b, c;\n"), 0o600) },
+		"one that is gone":       func() error { return os.Remove(used) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(used, []byte("int a;\n"), 0o600))
+			m := marked()
+			require.True(t, m.holds())
+			require.NoError(t, change())
+			require.False(t, m.holds())
+		})
+	}
+}

@@ -3,6 +3,7 @@ package hotpatch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -27,11 +28,12 @@ func (e *Error) LogPath() string { return e.Log }
 // workspace is the directory of one build.
 type workspace struct {
 	dir  string
-	log  *os.File
+	file *os.File  // build.log
+	log  io.Writer // writes to it, and to whoever wants to see it meanwhile
 	keep bool
 }
 
-func newWorkspace(parent string, keep bool) (*workspace, error) {
+func newWorkspace(parent string, keep bool, echo io.Writer) (*workspace, error) {
 	dir, err := filepath.Abs(filepath.Join(parent, fmt.Sprintf("syscare-build.%d", os.Getpid())))
 	if err != nil {
 		return nil, err
@@ -39,11 +41,14 @@ func newWorkspace(parent string, keep bool) (*workspace, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the working directory: %w", err)
 	}
-	log, err := os.Create(filepath.Join(dir, logName))
+	file, err := os.Create(filepath.Join(dir, logName))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	w := &workspace{dir: dir, log: log, keep: keep}
+	w := &workspace{dir: dir, file: file, log: file, keep: keep}
+	if echo != nil {
+		w.log = io.MultiWriter(file, echo)
+	}
 	for _, name := range []string{"package", "patch", "output"} {
 		if err := os.Mkdir(w.path(name), 0o755); err != nil {
 			return nil, errors.Join(err, w.remove())
@@ -60,7 +65,7 @@ func (w *workspace) path(elements ...string) string {
 // close removes what need not stay after a build that ended with err, and
 // gives the error to return.
 func (w *workspace) close(err error, interrupted bool) error {
-	closeErr := w.log.Close()
+	closeErr := w.file.Close()
 	if w.keep {
 		return errors.Join(err, closeErr)
 	}
@@ -79,5 +84,5 @@ func (w *workspace) close(err error, interrupted bool) error {
 }
 
 func (w *workspace) remove() error {
-	return errors.Join(w.log.Close(), os.RemoveAll(w.dir))
+	return errors.Join(w.file.Close(), os.RemoveAll(w.dir))
 }

@@ -17,11 +17,11 @@ type compileUnit struct {
 
 // compileUnitName reads the source name of the first C unit of an object.
 func compileUnitName(f *object.File) (name string, language int64) {
-	data, err := f.DWARF()
+	entries, err := f.Entries()
 	if err != nil {
 		return "", 0
 	}
-	entry, err := data.Reader().Next()
+	entry, err := entries.Next()
 	if err != nil || entry == nil {
 		return "", 0
 	}
@@ -105,11 +105,10 @@ func commonTail(a, b string) int {
 // functions and static variables.
 func (t *target) readUnits() (map[string][]compileUnit, error) {
 	units := map[string][]compileUnit{}
-	data, err := t.file.DWARF()
+	r, err := t.file.Entries()
 	if err != nil {
 		return nil, err
 	}
-	r := data.Reader()
 	var current *compileUnit
 	flush := func() {
 		if current != nil {

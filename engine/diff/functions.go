@@ -30,7 +30,10 @@ func readFunctions(f *object.File) (functions map[string]*sourceFunction, err er
 		return nil, err
 	}
 	fr := &functionReader{data: data, byOffset: map[dwarf.Offset]*describedFunction{}}
-	r := data.Reader()
+	r, err := f.Entries()
+	if err != nil {
+		return nil, err
+	}
 	for {
 		entry, err := r.Next()
 		if err != nil {

@@ -105,11 +105,14 @@ func readLayouts(f *object.File) (result layouts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTypes(data); err != nil {
+	if err := checkTypes(f); err != nil {
 		return nil, err
 	}
 	reader := layoutReader{data: data, layouts: layouts{}}
-	r := data.Reader()
+	r, err := f.Entries()
+	if err != nil {
+		return nil, err
+	}
 	units := 0
 	for {
 		entry, err := r.Next()

@@ -88,8 +88,12 @@ func (u *unit) staticOwners() (owners []staticOwner, err error) {
 		}
 		variable = nil
 	}
-	for r := data.Reader(); ; {
-		entry, err := r.Next()
+	entries, err := u.file.Entries()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		entry, err := entries.Next()
 		switch {
 		case err != nil:
 			return nil, err

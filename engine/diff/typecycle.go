@@ -3,6 +3,8 @@ package diff
 import (
 	"debug/dwarf"
 	"errors"
+
+	"github.com/openeuler/syscare/engine/object"
 )
 
 // errTypeCycle says that a type is made of itself, which no compiler writes and
@@ -16,9 +18,13 @@ type typeGraph struct {
 }
 
 // checkTypes refuses debug information with a type that is made of itself.
-func checkTypes(data *dwarf.Data) error {
+func checkTypes(f *object.File) error {
+	entries, err := f.Entries()
+	if err != nil {
+		return err
+	}
 	g := typeGraph{map[dwarf.Offset][]dwarf.Offset{}, map[dwarf.Offset][]dwarf.Offset{}}
-	if err := g.read(data.Reader()); err != nil {
+	if err := g.read(entries); err != nil {
 		return err
 	}
 	if cyclic(g.held) || cyclic(g.named) {
@@ -27,7 +33,7 @@ func checkTypes(data *dwarf.Data) error {
 	return nil
 }
 
-func (g *typeGraph) read(r *dwarf.Reader) error {
+func (g *typeGraph) read(r *object.Entries) error {
 	var parents []*dwarf.Entry
 	for {
 		entry, err := r.Next()

@@ -27,6 +27,30 @@ func (f *File) DWARF() (*dwarf.Data, error) {
 	return f.debug.data, f.debug.err
 }
 
+// Entries reads the entries of the debug information, from the first to the last.
+func (f *File) Entries() (*Entries, error) {
+	data, err := f.DWARF()
+	if err != nil {
+		return nil, err
+	}
+	return &Entries{data.Reader(), f.debug.size}, nil
+}
+
+// Entries are those of debug information, which end whatever it holds: the standard
+// library's reader does not, where a number is cut off at the end of a unit.
+type Entries struct {
+	*dwarf.Reader
+	left int // an entry has a byte at least
+}
+
+// Next gives the next entry, nil after the last one.
+func (e *Entries) Next() (*dwarf.Entry, error) {
+	if e.left--; e.left < 0 {
+		return nil, errors.New("malformed debug information: it has no end")
+	}
+	return e.Reader.Next()
+}
+
 // absolute are the relocations of debug sections: symbol + addend, in so many bytes.
 var absolute = map[elf.Machine]map[uint32]int{
 	elf.EM_X86_64: {
@@ -70,6 +94,7 @@ func (f *File) readDWARF() (*dwarf.Data, error) {
 		}
 		if name == "types" {
 			types = append(types, data)
+			f.debug.size += len(data)
 		} else {
 			sections[name] = data
 		}
@@ -78,6 +103,7 @@ func (f *File) readDWARF() (*dwarf.Data, error) {
 		return nil, errNoDebug
 	}
 	f.debug.info = sections["info"]
+	f.debug.size += len(sections["info"]) + 1
 	d, err := dwarf.New(sections["abbrev"], nil, nil, sections["info"], sections["line"], nil, sections["ranges"], sections["str"])
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type File struct {
 		once sync.Once
 		data *dwarf.Data
 		info []byte // the section .debug_info
+		size int    // of what has entries, bytes
 		err  error
 	}
 	alternate alternate

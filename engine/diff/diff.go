@@ -52,7 +52,7 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := newEmitter(t)
+	e := newEmitter(t, opt.KeepGoing)
 	result := &Result{}
 	var refused []error
 	var counted counts
@@ -147,18 +147,27 @@ func (p *pair) difference(opt Options) (nodes []*node, notes []string, err error
 	if err != nil {
 		return nil, nil, err
 	}
-	if refusals := p.guardData(); len(refusals) > 0 {
-		if !opt.KeepGoing {
-			return nil, nil, refusals[0]
-		}
+	refusals := p.guardData()
+	if len(refusals) > 0 && !opt.KeepGoing {
+		return nil, nil, refusals[0]
+	}
+	nodes, err = p.selected()
+	if err == nil && len(nodes) == 0 {
 		return nil, nil, errors.Join(refusals...)
 	}
-	if nodes, err = p.selected(); err != nil || len(nodes) == 0 {
-		return nil, nil, err
+	if err == nil {
+		err = p.checkUnit()
 	}
-	if err := p.checkUnit(); err != nil {
-		return nil, nil, err
+	if err != nil {
+		refusals = append(refusals, err)
 	}
-	notes, err = p.guardLayouts(opt.Accept.Layouts)
-	return nodes, append(copied, notes...), err
+	if len(refusals) == 0 || opt.KeepGoing {
+		var changed []error
+		notes, changed = p.guardLayouts(opt.Accept.Layouts)
+		refusals = append(refusals, changed...)
+	}
+	if len(refusals) > 0 && !opt.KeepGoing {
+		return nil, nil, refusals[0]
+	}
+	return nodes, append(copied, notes...), errors.Join(refusals...)
 }

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"path"
 	"sort"
@@ -28,6 +29,8 @@ type emitter struct {
 	pools   map[string]*object.BuildSection          // by name
 	pieces  map[string]map[string]uint64             // offset of a piece, by pool and contents
 	bases   map[*object.BuildSection]*object.BuildSymbol
+
+	keepGoing bool // find all that is refused
 }
 
 // emittedUnit is a unit with something in the patch.
@@ -44,13 +47,13 @@ type definition struct {
 	node *node
 }
 
-func newEmitter(t *target) *emitter {
+func newEmitter(t *target, keepGoing bool) *emitter {
 	return &emitter{
 		target: t, names: map[string]bool{}, binds: map[string]patchobject.Bind{},
 		outside: map[string]*object.BuildSymbol{}, places: map[patchobject.Bind]*object.BuildSymbol{}, defined: map[string]definition{},
 		pools: map[string]*object.BuildSection{}, pieces: map[string]map[string]uint64{},
 		bases: map[*object.BuildSection]*object.BuildSymbol{},
-		out:   object.NewBuilder(t.file.Machine),
+		out:   object.NewBuilder(t.file.Machine), keepGoing: keepGoing,
 	}
 }
 
@@ -73,22 +76,36 @@ func (e *emitter) emit() ([]patchobject.Function, error) {
 		}
 	}
 	var funcs []patchobject.Function
+	var refused []error
 	for _, u := range e.units {
 		for _, n := range u.nodes {
 			if u.shared[n] {
 				continue
 			}
-			if err := e.relocate(u, n); err != nil {
-				return nil, err
+			replaced, err := e.bindNode(u, n)
+			var refusal *Refusal
+			if e.keepGoing && errors.As(err, &refusal) {
+				refused = append(refused, err)
+				continue
 			}
-			replaced, err := e.replace(u, n)
 			if err != nil {
 				return nil, err
 			}
 			funcs = append(funcs, replaced...)
 		}
 	}
+	if len(refused) > 0 {
+		return nil, errors.Join(refused...)
+	}
 	return funcs, e.emitFrames()
+}
+
+// bindNode finds what n refers to, and what it replaces.
+func (e *emitter) bindNode(u *emittedUnit, n *node) ([]patchobject.Function, error) {
+	if err := e.relocate(u, n); err != nil {
+		return nil, err
+	}
+	return e.replace(u, n)
 }
 
 // uniqueName keeps symbol names apart: several units may have a "helper".

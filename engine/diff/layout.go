@@ -23,15 +23,16 @@ type layout struct {
 
 // guardLayouts refuses a fix that changes the size, the offsets or the types of
 // the members of a type that both units have: objects of the old shape are
-// alive in the process. Types in allow are accepted; the notes say so.
-func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
+// alive in the process. Types in allow are accepted; the notes say so. It gives
+// all refusals, by the names of the types.
+func (p *pair) guardLayouts(allow []string) (notes []string, refusals []error) {
 	before, err := readLayouts(p.original.file)
 	if err != nil {
-		return nil, p.refuse("", "the debug information of the original object cannot be read, so changed types would go unnoticed: %v", err)
+		return nil, []error{p.refuse("", "the debug information of the original object cannot be read, so changed types would go unnoticed: %v", err)}
 	}
 	after, err := readLayouts(p.patched.file)
 	if err != nil {
-		return nil, p.refuse("", "the debug information of the patched object cannot be read, so changed types would go unnoticed: %v", err)
+		return nil, []error{p.refuse("", "the debug information of the patched object cannot be read, so changed types would go unnoticed: %v", err)}
 	}
 	var names []string
 	for name := range before {
@@ -52,9 +53,9 @@ func (p *pair) guardLayouts(allow []string) (notes []string, err error) {
 			notes = append(notes, fmt.Sprintf("%s: the layout of %s changed (%s), accepted by --allow-layout", p.source, name, difference))
 			continue
 		}
-		return nil, p.refuse("", "the layout of %s changed: %s; objects of the old layout are alive in running processes", name, difference)
+		refusals = append(refusals, p.refuse("", "the layout of %s changed: %s; objects of the old layout are alive in running processes", name, difference))
 	}
-	return notes, nil
+	return notes, refusals
 }
 
 // differs tells the first difference, "" if there is none.

@@ -168,16 +168,41 @@ func TestAllRefusals(t *testing.T) {
 		#else
 		static int depth;
 		#endif
-		__attribute__((noinline)) int other(int x) { return depth += x; }`}}
+		struct shape { int a;
+		#ifdef PATCHED
+			int b;
+		#endif
+		};
+		struct size { long a[
+		#ifdef PATCHED
+			2 *
+		#endif
+			3]; };
+		struct shape *shapes;
+		struct size *sizes;
+		__attribute__((noinline)) int other(int x) { return depth += x + (int)(sizeof(struct shape) + sizeof(struct size)); }`}}
 	_, _, err := diffed(t, []string{"-O2"}, true, Options{}, files...)
 	require.ErrorContains(t, err, "program.c: ")
 	require.NotContains(t, err.Error(), "\n", "the first")
 	_, _, err = diffed(t, []string{"-O2"}, true, Options{KeepGoing: true}, files...)
-	for _, name := range []string{"program.c: low: ", "program.c: high: ", "other.c: depth: "} {
+	for _, name := range []string{"program.c: low: ", "program.c: high: ", "other.c: depth: ", "other.c: the layout of struct shape", "other.c: the layout of struct size"} {
 		require.ErrorContains(t, err, name)
 	}
 	var refusal *Refusal
 	require.ErrorAs(t, err, &refusal)
+
+	// What cannot be bound to the program is looked for when nothing else is refused.
+	_, _, err = diffed(t, []string{"-O2"}, true, Options{KeepGoing: true}, source{"binds.c", `
+		#ifdef PATCHED
+		extern __thread int nowhere __attribute__((tls_model("initial-exec")));
+		#else
+		#define nowhere 3
+		#endif
+		__attribute__((noipa)) int first(int x) { return x + nowhere; }
+		__attribute__((noipa)) int second(int x) { return x - nowhere; }
+		int main(int argc, char **argv) { return first(argc) + second(argc); }`})
+	require.ErrorContains(t, err, "first: it uses the thread-local variable")
+	require.ErrorContains(t, err, "second: it uses the thread-local variable")
 }
 
 func TestAcceptedLayoutIsNoted(t *testing.T) {

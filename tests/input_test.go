@@ -121,6 +121,11 @@ func TestBadInput(t *testing.T) {
 		{name: "another architecture", source: good.source, debuginfo: write(bytes.Replace(mustRead(t, good.debuginfo), []byte("x86_64\x00"), []byte("sparc9\x00"), 1)), code: 1, says: "arch|sparc9|not an RPM|damaged"},
 		{name: "the debuginfo of another build", debuginfo: other.debuginfo, code: 1, says: "debuginfo of another build"},
 		{name: "a patch that does not apply", patch: write([]byte("--- a/small.c\n+++ b/small.c\n@@ -3,1 +3,1 @@\n-nothing like it\n+else\n")), code: 1, says: "small.c.*hunk|[Hh]unk"},
+		{name: "a program's own package as debuginfo", debuginfo: good.binary, code: 1, says: "holds no debug information"},
+		{name: "a patch that is in the source", patch: reversed(t, goodFix), code: 1, says: "small.c: the source has this change already"},
+		{name: "a patch of a file that is not there", patch: write(bytes.ReplaceAll(mustRead(t, goodFix), []byte("small.c"), []byte("large.c"))), code: 1, says: "no file a/large.c"},
+		{name: "a patch of a file outside", patch: write(bytes.ReplaceAll(mustRead(t, goodFix), []byte("b/small.c"), []byte("b/../../small.c"))), code: 1, says: "outside the source tree"},
+		{name: "no patch", patch: write([]byte("a text\n")), code: 1, says: "is it a patch"},
 		{name: "a patch of a comment", patch: fix(t, "int main", "/* a comment */ int main"), code: 3, says: "no functional change"},
 		{name: "a changed initialiser of a struct", patch: fix(t, "{1, 10}", "{1, 20}"), code: 5, says: "small.c: limits: the initial value of existing data changed"},
 		{name: "a new thread-local variable", patch: fix(t, "\treturn x >=", "\tstatic __thread int calls; calls++;\n\treturn calls + x >="), code: 5, says: "new thread-local variable"},
@@ -157,6 +162,29 @@ func TestBadInput(t *testing.T) {
 			require.Contains(t, r.stderr, logs[0])
 		})
 	}
+
+	for name, row := range refusedKinds {
+		t.Run(name, func(t *testing.T) {
+			p := row.kind.pack(t, row.env...)
+			work, output := t.TempDir(), t.TempDir()
+			r := syscare(t, "build", "--patch_name", "HP001", "--workdir", work, "--output", output,
+				"--source", p.source, "--debuginfo", p.debuginfo[0], "--patch", p.patch)
+			require.Equal(t, row.code, r.code, r.stderr)
+			require.Regexp(t, row.says, r.stderr)
+			explained.seen(t, r.stderr)
+			requireEmpty(t, work)
+			requireEmpty(t, output)
+		})
+	}
+
+	t.Run("a working directory with a blank in its name", func(t *testing.T) {
+		work := filepath.Join(t.TempDir(), "a b")
+		require.NoError(t, os.Mkdir(work, 0o755))
+		r := syscare(t, "build", "--patch_name", "HP001", "--workdir", work, "--output", t.TempDir(), "--no-cache",
+			"--source", good.source, "--debuginfo", good.debuginfo, "--patch", goodFix)
+		require.Equal(t, 1, r.code)
+		explained.seen(t, r.stderr)
+	})
 
 	t.Run("a missing build requirement is named, with the command to get it", func(t *testing.T) {
 		if exec.Command("apt-cache", "show", "sl").Run() != nil {
@@ -209,6 +237,17 @@ func TestBadInput(t *testing.T) {
 			requireEmpty(t, output)
 		}
 	})
+}
+
+// reversed is the patch that takes the change of another one back.
+func reversed(t testing.TB, patch string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "back.patch")
+	cmd := exec.Command("sed", "-e", "s/^-\\([^-]\\)/=\\1/; s/^+\\([^+]\\)/-\\1/; s/^=/+/", patch)
+	text, err := cmd.Output()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, text, 0o644))
+	return path
 }
 
 // explained are the messages of docs/errors.md that no test has seen yet.

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,8 +95,8 @@ type packed struct {
 	patch               string
 }
 
-// pack builds the packages of a kind, and writes its fix.
-func (k kind) pack(t *testing.T) packed {
+// pack builds the packages of a kind with more in the environment, and writes its fix.
+func (k kind) pack(t *testing.T, env ...string) packed {
 	t.Helper()
 	top := t.TempDir()
 	tree := filepath.Join(top, "kind")
@@ -134,7 +135,10 @@ func (k kind) pack(t *testing.T) packed {
 	write(filepath.Join(top, "SPECS"), "kind.spec", spec)
 	require.NoError(t, os.MkdirAll(filepath.Join(top, "SOURCES"), 0o755))
 	tool(t, "tar", "-C", top, "-czf", filepath.Join(top, "SOURCES/kind.tar.gz"), "kind")
-	tool(t, "rpmbuild", "--define", "_topdir "+top, "--define", "_unique_debug_names 1", "--nodeps", "--nocheck", "-ba", filepath.Join(top, "SPECS/kind.spec"))
+	cmd := exec.Command("rpmbuild", "--define", "_topdir "+top, "--define", "_unique_debug_names 1", "--nodeps", "--nocheck", "-ba", filepath.Join(top, "SPECS/kind.spec"))
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 
 	p := packed{patch: filepath.Join(t.TempDir(), "fix.patch")}
 	found, err := filepath.Glob(filepath.Join(top, "SRPMS/*.src.rpm"))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/openeuler/syscare/engine/build/front"
 	"github.com/openeuler/syscare/engine/diff"
 	"github.com/openeuler/syscare/engine/object"
 )
@@ -350,7 +351,9 @@ func linkedUnits(l *Link, changed map[*Unit]bool) ([]*Unit, error) {
 	}
 	var taken []*Unit
 	for _, u := range candidates {
-		if files[filepath.Base(u.Source)] {
+		// Assemblers leave no name; whether such a unit was taken does not matter if
+		// it has not changed, and else it is refused.
+		if files[filepath.Base(u.Source)] || strings.HasPrefix(u.Language, front.LanguageAssembler) {
 			taken = append(taken, u)
 		}
 	}

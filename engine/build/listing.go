@@ -56,19 +56,20 @@ var (
 // listings disassembles the functions among the contents of the units, whose objects
 // made has in the same order.
 func (r *runner) listings(ctx context.Context, contents []diff.Content, made []objects) ([]Listing, error) {
-	sections := make([][]string, len(made))
+	old, fresh := make([][]string, len(made)), make([][]string, len(made)) // sections
 	for _, c := range contents {
 		if c.Function {
-			sections[c.Index] = append(sections[c.Index], c.Section)
+			old[c.Index] = append(old[c.Index], c.OldSection)
+			fresh[c.Index] = append(fresh[c.Index], c.Section)
 		}
 	}
 	before, after := make([]map[string][]instruction, len(made)), make([]map[string][]instruction, len(made))
 	for i, o := range made {
 		var err error
-		if before[i], err = r.disassemble(ctx, o.original, sections[i]); err != nil {
+		if before[i], err = r.disassemble(ctx, o.original, old[i]); err != nil {
 			return nil, err
 		}
-		if after[i], err = r.disassemble(ctx, o.patched, sections[i]); err != nil {
+		if after[i], err = r.disassemble(ctx, o.patched, fresh[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +78,7 @@ func (r *runner) listings(ctx context.Context, contents []diff.Content, made []o
 		if !c.Function {
 			continue
 		}
-		rows, err := r.align(ctx, before[c.Index][c.Section], after[c.Index][c.Section])
+		rows, err := r.align(ctx, before[c.Index][c.OldSection], after[c.Index][c.Section])
 		if err != nil {
 			return nil, err
 		}

@@ -44,10 +44,11 @@ type Content struct {
 	Index int    `json:"-"`
 	File  string `json:"file,omitempty"`
 	Line  int    `json:"line,omitempty"`
-	// Section is that of the unit's objects.
-	Section string `json:"section"`
-	OldSize uint64 `json:"old_size"` // bytes; 0 of what is new
-	NewSize uint64 `json:"new_size"` // bytes
+	// Section is that of the unit's patched object, OldSection that of the original one.
+	Section    string `json:"section"`
+	OldSection string `json:"old_section,omitempty"`
+	OldSize    uint64 `json:"old_size"` // bytes; 0 of what is new
+	NewSize    uint64 `json:"new_size"` // bytes
 }
 
 // Touched reports whether a fix changes a line from first to last of a source file, as
@@ -75,7 +76,7 @@ func (p *pair) explain(index int, nodes []*node, touched Touched) []Content {
 			f = after[sourceName(n.name)]
 		}
 		if n.twin != nil {
-			c.OldSize = n.twin.section.Size
+			c.OldSize, c.OldSection = n.twin.section.Size, n.twin.section.Name
 			if n.twin.primary != nil {
 				c.OldSize = n.twin.primary.Size
 			}

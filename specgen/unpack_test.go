@@ -103,9 +103,9 @@ func TestMissingBuildRequirementsAreNamed(t *testing.T) {
 	var missing *MissingDependenciesError
 	require.ErrorAs(t, err, &missing)
 	assert.ElementsMatch(t, []string{"nowhere-devel >= 3", "pkgconfig(absent)", "cowsay"}, missing.Names)
-	assert.ErrorContains(t, err, "dnf install 'cowsay'")
+	require.ErrorContains(t, err, "dnf install 'cowsay'")
 	missing.Apt = []string{"cowsay"}
-	assert.ErrorContains(t, err, "apt-get install cowsay")
+	require.ErrorContains(t, err, "apt-get install cowsay")
 	assert.NotContains(t, log.String(), "Executing(", "they are looked for first")
 }
 

@@ -42,14 +42,14 @@ debian_needs=(
     "qemu-system-x86_64|qemu-system-x86||boots a machine of its own for tests"
     "mmdebstrap|mmdebstrap||makes its disk"
     "mke2fs|e2fsprogs||likewise"
-    "meson|meson||builds some packages in tests
-    "ninja|ninja-build||likewise
-    "autoreconf|autoconf||likewise
-    "automake|automake||likewise
-    "libtoolize|libtool||likewise
-    "bison|bison||likewise
-    "ccache|ccache||likewise
-    "chromium|chromium||shows the reports of builds in a test
+    "meson|meson||builds some packages in tests"
+    "ninja|ninja-build||likewise"
+    "autoreconf|autoconf||likewise"
+    "automake|automake||likewise"
+    "libtoolize|libtool||likewise"
+    "bison|bison||likewise"
+    "ccache|ccache||likewise"
+    "chromium|chromium||shows the reports of builds in a test"
     "dwz|dwz||shrinks debug information as distributions do"
     "csmith|csmith||makes random programs for tests"
     "/usr/include/csmith/csmith.h|libcsmith-dev||what these programs include"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
+	"github.com/openeuler/syscare/state/metadata"
 )
 
 // Check verifies the patch that id names: its files and digests, that a
@@ -43,12 +44,17 @@ func (v *view) load(p *Installed) ([]Entity, error) {
 }
 
 // checkFit demands that at least one entity has a target: a process of its
-// build ID, or the installed file. An entity of unknown path can have one.
+// build ID, or the installed file. An entity of unknown path can have one; a patch of
+// the kernel is for the one that runs.
 func (v *view) checkFit(ctx context.Context, p *Installed) error {
 	var why []string
 	for _, e := range p.Meta.Entities {
-		if len(v.processes(ctx, e.BuildID).procs) > 0 || e.Path == "" {
+		if len(v.processes(ctx, e.BuildID).procs) > 0 || e.Path == "" && p.Meta.Type == metadata.UserPatch {
 			return nil
+		}
+		if p.Meta.Type == metadata.KernelPatch {
+			return fmt.Errorf("%w: the kernel that runs is not %s (build ID %s): boot that one, or install the patch for the one that runs (--force registers it anyway)",
+				ErrMismatch, p.Meta.Target.FullName(), e.BuildID)
 		}
 		id, err := fileBuildID(filepath.Join(v.m.root, e.Path))
 		switch {
@@ -125,7 +131,7 @@ func sharesTarget(a, b *Installed) bool {
 func overlap(ours, theirs []Entity) string {
 	for _, a := range ours {
 		for _, b := range theirs {
-			if a.BuildID != b.BuildID {
+			if a.BuildID != b.BuildID || a.Object == nil || b.Object == nil {
 				continue
 			}
 			for _, f := range a.Object.Funcs {

@@ -3,8 +3,8 @@
 // same in the command line tool, in scriptlets and in the service.
 //
 // It may import state/metadata, engine/object, engine/patchobject and below.
-// Processes are reached through the Engine interface only; package
-// state/userengine implements it.
+// Processes and the kernel are reached through the Engine interface only; packages
+// state/userengine and state/kernelengine implement it.
 //
 // # What the state of a patch is
 //
@@ -25,7 +25,9 @@
 //     the process may still hold a pointer into: NOT-APPLIED.
 //  5. A record from before the last boot counts as NOT-APPLIED; ACCEPTED ones
 //     are what Restore brings back.
-//  6. The patch's files or metadata are not acceptable: UNKNOWN, unless it
+//  6. A patch of the kernel is in what the kernel carries, if its kernel runs: rule 3
+//     does not hold for it, since there are no kernels to come.
+//  7. The patch's files or metadata are not acceptable: UNKNOWN, unless it
 //     is recorded or found as applied, by its metadata or its record. UNKNOWN
 //     is also what a user is told who may read neither store nor processes.
 //

@@ -28,12 +28,13 @@ type Process struct {
 	Executable string `json:"executable,omitempty"`
 }
 
-// Entity is what the engine needs of an entity. Object may be nil when code is
-// only switched off or taken out.
+// Entity is what the engine needs of an entity. Object and Module may be nil when
+// code is only switched off or taken out.
 type Entity struct {
 	UUID    string
 	BuildID object.BuildID
-	Object  *patchobject.Object
+	Object  *patchobject.Object // of a patch of programs
+	Module  []byte              // of a patch of the kernel: a livepatch module
 	// Retires is an entity of another version of the patch. Where it is active,
 	// this one takes its place when it becomes active, with no moment between.
 	Retires *Entity

@@ -103,7 +103,7 @@ func (f *fakeEngine) Bring(_ context.Context, p Process, e Entity, want Presence
 	if proc == nil {
 		return Report{}, ErrGone
 	}
-	if want > proc.carries[e.UUID] && e.Object == nil {
+	if want > proc.carries[e.UUID] && e.Object == nil && e.Module == nil {
 		return Report{}, fmt.Errorf("no code to bring into process %d", p.PID)
 	}
 	proc.carries[e.UUID] = want

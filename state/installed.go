@@ -137,9 +137,6 @@ func (p *Installed) load() ([]Entity, error) {
 	if p.Problem != nil {
 		return nil, p.Problem
 	}
-	if p.Meta.Type != metadata.UserPatch {
-		return nil, fmt.Errorf("%w: kernel patches are not supported by this build", ErrUnsupported)
-	}
 	dir, err := openTrustedDir(p.Dir)
 	if err != nil {
 		return nil, err
@@ -150,6 +147,10 @@ func (p *Installed) load() ([]Entity, error) {
 		data, err := readEntity(dir, e)
 		if err != nil {
 			return nil, err
+		}
+		if p.Meta.Type == metadata.KernelPatch {
+			out = append(out, Entity{UUID: e.UUID, BuildID: e.BuildID, Module: data})
+			continue
 		}
 		obj, err := patchobject.Parse(data)
 		if err != nil {

@@ -368,12 +368,41 @@ func TestOverlaps(t *testing.T) {
 	require.Contains(t, res.Notes[0], "redis-6.2.5-1/A-2-1")
 }
 
-func TestKernelPatchesAreRefused(t *testing.T) {
+// The kernel is one process that is always there: what it does not carry is not applied,
+// and a patch for another kernel has no programs to come.
+func TestKernelPatches(t *testing.T) {
 	root := t.TempDir()
-	addPatch(t, root, patchSpec{kind: metadata.KernelPatch})
+	added := addPatch(t, root, patchSpec{kind: metadata.KernelPatch})
 	_, err := newManager(t, root, newFake()).Apply(t.Context(), "HP001", MoveOptions{})
-	require.ErrorIs(t, err, ErrUnsupported)
-	require.ErrorContains(t, err, "kernel patches are not supported by this build")
+	require.ErrorIs(t, err, ErrMismatch)
+	require.ErrorContains(t, err, "the kernel that runs is not redis-6.2.5-1")
+
+	engine := newFake(0)
+	m := newManager(t, root, engine)
+	_, err = m.Apply(t.Context(), "HP001", MoveOptions{})
+	require.NoError(t, err)
+	status := func() State {
+		st, err := m.Status(t.Context(), "HP001")
+		require.NoError(t, err)
+		return st.State
+	}
+	require.Equal(t, Actived, status())
+	wanted, err := m.Wanted(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, wanted, "no program that starts is to have it")
+	_, err = m.Deactivate(t.Context(), "HP001", MoveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, Deactived, status())
+	_, err = m.Activate(t.Context(), "HP001", MoveOptions{})
+	require.NoError(t, err)
+	for uuid := range engine.procs[0].carries { // somebody unloads the module by hand
+		engine.procs[0].carries[uuid] = Absent
+	}
+	require.Equal(t, NotApplied, status())
+	_, err = m.Apply(t.Context(), "HP001", MoveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, Actived, status())
+	require.NotNil(t, added)
 }
 
 // What is wrong with a patch directory, and what is said of it. Such patches

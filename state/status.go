@@ -219,6 +219,9 @@ func (v *view) status(ctx context.Context, p *Installed) Status {
 		}
 	}
 	st.State = observe(rec, v.m.boot, most)
+	if p.Meta != nil && p.Meta.Type == metadata.KernelPatch && most == Absent && len(st.Processes) > 0 {
+		st.State = NotApplied // there is one kernel, and it does not carry it
+	}
 	st.explain(rec, v.m.boot, hidden)
 	if v.blind && st.State == NotApplied {
 		st.State = Unknown

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/openeuler/syscare/state/metadata"
 )
 
 // Wanted is an entity that every process of its target is to run: its patch is
@@ -28,7 +30,7 @@ func (m *Manager) Wanted(ctx context.Context) ([]Wanted, error) {
 	var errs []error
 	for _, p := range v.inOrder() {
 		rec := v.store.Patches[p.UUID]
-		if !rec.wanted(m.boot) {
+		if !rec.wanted(m.boot) || p.Meta != nil && p.Meta.Type == metadata.KernelPatch {
 			continue
 		}
 		entities, err := v.load(p)

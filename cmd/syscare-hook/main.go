@@ -19,6 +19,7 @@ import (
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/config"
 	"github.com/openeuler/syscare/state/journal"
+	"github.com/openeuler/syscare/state/kernelengine"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -29,7 +30,7 @@ const patience = 30 * time.Second
 func main() {
 	userengine.RunGuardIfAsked()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	h := hook{root: os.Getenv("SYSCARE_ROOT"), stdout: os.Stdout, stderr: os.Stderr, deferred: deferred, newEngine: userengine.New}
+	h := hook{root: os.Getenv("SYSCARE_ROOT"), stdout: os.Stdout, stderr: os.Stderr, deferred: deferred, newEngine: newEngine}
 	code := h.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -182,3 +183,6 @@ func deferred() bool {
 	init, err := os.Stat("/proc/1/root")
 	return err != nil || !os.SameFile(ours, init)
 }
+
+// newEngine reaches processes and the kernel.
+func newEngine(log *slog.Logger) state.Engine { return kernelengine.With(userengine.New(log), log) }

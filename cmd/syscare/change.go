@@ -29,7 +29,7 @@ func forceFlag() cli.Flag {
 // objectFlags make a command work on one process without any package.
 func objectFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "object", Usage: "patch object `FILE` instead of an installed patch"},
+		&cli.StringFlag{Name: "object", Usage: "work with the patch object `FILE` in one process, or with a livepatch module (FILE.ko) in the kernel"},
 		&cli.IntFlag{Name: "pid", Usage: "process `PID` for --object"},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -9,7 +10,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/openeuler/syscare/specgen/hotpatch"
+	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/bus"
+	"github.com/openeuler/syscare/state/kernelengine"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -25,6 +28,9 @@ func newProgram() *program {
 	exe, _ := os.Executable() // "" finds the helpers in their installed place
 	return &program{
 		stdout: os.Stdout, stderr: os.Stderr, tty: term.IsTerminal(int(os.Stderr.Fd())),
-		euid: os.Geteuid(), executable: exe, newEngine: userengine.New, connect: bus.Connect, build: hotpatch.Build,
+		euid: os.Geteuid(), executable: exe, newEngine: newEngine, connect: bus.Connect, build: hotpatch.Build,
 	}
 }
+
+// newEngine reaches processes and the kernel.
+func newEngine(log *slog.Logger) state.Engine { return kernelengine.With(userengine.New(log), log) }

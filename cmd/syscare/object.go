@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,14 +23,18 @@ func (p *program) orObject(installed cli.ActionFunc, want state.Presence) cli.Ac
 		if !c.IsSet("object") && !c.IsSet("pid") {
 			return installed(c)
 		}
-		if c.String("object") == "" || c.Int("pid") <= 0 || c.Args().Present() {
-			return usagef("--object FILE and --pid PID go together, without a patch")
+		module := strings.HasSuffix(c.String("object"), ".ko")
+		if c.String("object") == "" || c.Args().Present() || module == (c.Int("pid") > 0) {
+			return usagef("--object FILE and --pid PID go together, without a patch; --object MODULE.ko goes alone")
 		}
 		if err := checkTuning(c); err != nil {
 			return err
 		}
 		if err := p.needRoot(c); err != nil {
 			return err
+		}
+		if module {
+			return bringModule(c, want)
 		}
 		return p.bringObject(c, want)
 	}

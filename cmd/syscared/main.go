@@ -16,6 +16,7 @@ import (
 	"github.com/openeuler/syscare/state"
 	"github.com/openeuler/syscare/state/config"
 	"github.com/openeuler/syscare/state/journal"
+	"github.com/openeuler/syscare/state/kernelengine"
 	"github.com/openeuler/syscare/state/userengine"
 )
 
@@ -77,7 +78,7 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := state.New(state.Options{Root: c.String("root"), Engine: userengine.New(log), Logger: log, Settings: userengine.Settings(conf)})
+	m, err := state.New(state.Options{Root: c.String("root"), Engine: kernelengine.With(userengine.New(log), log), Logger: log, Settings: userengine.Settings(conf)})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type kind struct {
 
 	programs []string // what is installed in /usr/bin, patched and started
 	change   change
+	comment  string   // a file of other programs that the fix changes a comment of
 	extra    []string // more arguments of the build
 	// says wants a line of the build's messages: what it did in another way.
 	says string
@@ -169,12 +170,18 @@ func (k kind) writeFix(t *testing.T, files map[string]string, path string) {
 	}
 	require.Contains(t, files[c.file], c.old, c.file)
 	dir := t.TempDir()
-	for side, text := range map[string]string{"a": files[c.file], "b": strings.Replace(files[c.file], c.old, c.new, 1)} {
-		full := filepath.Join(dir, side, c.file)
+	put := func(side, name, text string) {
+		full := filepath.Join(dir, side, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
 		require.NoError(t, os.WriteFile(full, []byte(text), 0o644))
 	}
+	put("a", c.file, files[c.file])
+	put("b", c.file, strings.Replace(files[c.file], c.old, c.new, 1))
+	if k.comment != "" {
+		put("a", k.comment, files[k.comment])
+		put("b", k.comment, "/* no code */\n"+files[k.comment])
+	}
 	cmd := command(t)
-	cmd.Path, cmd.Args, cmd.Dir = "/usr/bin/git", []string{"git", "diff", "--no-index", "--no-prefix", "a/" + c.file, "b/" + c.file}, dir
+	cmd.Path, cmd.Args, cmd.Dir = "/usr/bin/git", []string{"git", "diff", "--no-index", "--no-prefix", "a", "b"}, dir
 	require.NoError(t, os.WriteFile(path, []byte(finish(t, cmd).stdout), 0o644))
 }

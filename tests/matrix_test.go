@@ -105,6 +105,7 @@ var kinds = map[string]kind{
 			"Makefile": "all: kind idle libkind.so\nlibkind.so: answer.c\n\t$(CC) -O2 -g -fPIC -shared -o $@ $^\nkind: main.c libkind.so\n\t$(CC) -O2 -g -o $@ main.c -L. -lkind -Wl,-rpath,'$$ORIGIN/../lib64'\nidle: idle.c common.c libkind.so\n\t$(CC) -O2 -g -o $@ idle.c common.c -L. -lkind -Wl,-rpath,'$$ORIGIN/../lib64'\n",
 		},
 		build: "make", install: "install -D -t %{buildroot}/usr/bin kind idle; install -D -t %{buildroot}/usr/lib64 libkind.so", list: "%files\n/usr/bin/*\n/usr/lib64/*",
+		comment: "idle.c", says: "/usr/bin/idle: nothing that code is generated for is changed",
 	},
 	"epoch, tilde, caret and plus": {
 		epoch: "Epoch: 2", version: "1.0~rc1^20260101.g1234+ds",

@@ -35,16 +35,17 @@ func livepatchModules(t *testing.T, v *vm.Machine) (dir string) {
 		tool(t, "apt-get", "-q", "install", "-y", "--no-install-recommends", "linux-headers-"+release)
 	}
 	dir = t.TempDir()
+	copyTo(t, "testdata/livepatch/by_hand.h", filepath.Join(dir, "by_hand.h"))
 	sources, err := filepath.Glob("testdata/livepatch/*.c")
 	require.NoError(t, err)
 	var objects []string
 	for _, path := range sources {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(path)), mustRead(t, path), 0o644))
+		copyTo(t, path, filepath.Join(dir, filepath.Base(path)))
 		objects = append(objects, strings.TrimSuffix(filepath.Base(path), ".c")+".o")
 	}
 	// That of a patch is called after its entity.
 	named := kernelengine.ModuleName(kernelEntity)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, named+".c"), mustRead(t, "testdata/livepatch/cmdline.c"), 0o644))
+	copyTo(t, "testdata/livepatch/cmdline.c", filepath.Join(dir, named+".c"))
 	objects = append(objects, named+".o")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "Makefile"), []byte("obj-m := "+strings.Join(objects, " ")+"\n"), 0o644))
 	tool(t, "make", "-C", headers, "M="+dir, "modules")

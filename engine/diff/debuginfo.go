@@ -3,11 +3,20 @@ package diff
 import (
 	"debug/dwarf"
 	"encoding/binary"
+	"fmt"
 	"path"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
 )
+
+// malformed makes an error of a panic of the standard library's reader, or of ours, on
+// debug information that no compiler writes. It is to be deferred.
+func malformed(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("malformed debug information: %v", r)
+	}
+}
 
 // compileUnit is what the debug information says of one translation unit.
 type compileUnit struct {

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"debug/dwarf"
-	"fmt"
 	"slices"
 
 	"github.com/openeuler/syscare/engine/object"
@@ -20,11 +19,7 @@ type sourceFunction struct {
 
 // readFunctions gives the functions of an object by their names.
 func readFunctions(f *object.File) (functions map[string]*sourceFunction, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed debug information: %v", r)
-		}
-	}()
+	defer malformed(&err)
 	data, err := f.DWARF()
 	if err != nil {
 		return nil, err

@@ -97,11 +97,7 @@ func (a *layout) renumbered(b *layout) string {
 // readLayouts reads the structs, unions, classes and enumerations that f
 // defines, also those named by a typedef only.
 func readLayouts(f *object.File) (result layouts, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed debug information: %v", r)
-		}
-	}()
+	defer malformed(&err)
 	data, err := f.DWARF()
 	if err != nil {
 		return nil, err

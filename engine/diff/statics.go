@@ -63,11 +63,7 @@ type staticOwner struct {
 // with an address. In an object that address is a relocation, found by its
 // place inside the entry of the variable.
 func (u *unit) staticOwners() (owners []staticOwner, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed debug information: %v", r)
-		}
-	}()
+	defer malformed(&err)
 	data, err := u.file.DWARF()
 	if err != nil {
 		return nil, err

@@ -13,8 +13,6 @@ var (
 	ErrUnsupported = errors.New("this kernel has no live patching (CONFIG_LIVEPATCH), or /sys is not mounted")
 	// ErrOtherKernel says that a module is for another kernel than the one that runs.
 	ErrOtherKernel = errors.New("the patch is for another kernel")
-	// ErrNotLoaded says that there is no such patch in the kernel.
-	ErrNotLoaded = errors.New("the kernel has no such patch loaded")
 	// ErrRefused says that the kernel did not take a module.
 	ErrRefused = errors.New("the kernel refused the patch")
 )

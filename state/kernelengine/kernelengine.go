@@ -50,8 +50,8 @@ func (e *engine) Find(ctx context.Context, id object.BuildID) ([]state.Process, 
 	return e.Engine.Find(ctx, id)
 }
 
-// Presence reads what the kernel carries, or a process. What is on its way counts as
-// being where it will be.
+// Presence reads what the kernel carries, or a process. While some tasks run a patch's
+// code and some the old one it counts as active, whichever way it goes.
 func (e *engine) Presence(ctx context.Context, p state.Process) (map[string]state.Presence, error) {
 	if p.PID != pid {
 		return e.Engine.Presence(ctx, p)

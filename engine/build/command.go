@@ -20,7 +20,8 @@ type lockedWriter struct {
 	w  io.Writer
 }
 
-func newLog(w io.Writer) *lockedWriter {
+// NewLog lets commands that run at once write to w; nil drops what they write.
+func NewLog(w io.Writer) io.Writer {
 	if w == nil {
 		w = io.Discard
 	}
@@ -33,8 +34,8 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// runCommand runs one command and logs it with its output.
-func runCommand(ctx context.Context, log io.Writer, dir string, env, argv []string) error {
+// RunCommand runs one command and logs it with its output.
+func RunCommand(ctx context.Context, log io.Writer, dir string, env, argv []string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, env
 	// The whole process group ends with the context: compilers have children.

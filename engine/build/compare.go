@@ -43,7 +43,7 @@ func (r *runner) compile(ctx context.Context, targets []target) (made map[*Unit]
 			units = append(units, u)
 		}
 	}
-	include, err := r.writeHeader()
+	include, err := WriteHeader(r.WorkDir)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (r *runner) compile(ctx context.Context, targets []target) (made map[*Unit]
 		o.recorded = recorded[i]
 		made[u] = o
 	}
-	numbered, err := r.numbered(ctx)
+	numbered, err := r.plan.Numbered(ctx, r.WorkDir)
 	if err != nil {
 		return nil, err
 	}
@@ -95,10 +95,10 @@ func (r *runner) compile(ctx context.Context, targets []target) (made map[*Unit]
 //go:embed syscare.h
 var header []byte
 
-// writeHeader gives the directory with syscare.h. It comes last when headers
+// WriteHeader makes a directory with syscare.h in work. It comes last when headers
 // are looked for: a file of the program of that name goes before.
-func (r *runner) writeHeader() (dir string, err error) {
-	dir = filepath.Join(r.WorkDir, "include")
+func WriteHeader(work string) (dir string, err error) {
+	dir = filepath.Join(work, "include")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -115,28 +115,11 @@ func (r *runner) each(ctx context.Context, units []*Unit, work func(context.Cont
 	return group.Wait()
 }
 
-// numbered returns the changed sources and headers with their lines numbered
-// as before.
-func (r *runner) numbered(ctx context.Context) (map[string][]byte, error) {
-	texts := map[string][]byte{}
-	for _, c := range r.plan.Changes {
-		if c.New == nil || !isSource(c.Path) && !isHeader(c.Path) {
-			continue
-		}
-		text, err := keepLineNumbers(ctx, r.WorkDir, c.Old, c.New)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Path, err)
-		}
-		texts[c.Path] = text
-	}
-	return texts, nil
-}
-
 // diff makes one entity of each target that really changes.
 func (r *runner) diff(ctx context.Context, targets []target, made map[*Unit]objects) error {
 	var refused []error
 	var err error
-	if r.touched, err = r.plan.touched(ctx, r.WorkDir); err != nil {
+	if r.touched, err = r.plan.Touched(ctx, r.WorkDir); err != nil {
 		return err
 	}
 	for i, t := range targets {

@@ -70,7 +70,7 @@ func (r *Recording) Producers(ctx context.Context, work string, log io.Writer) (
 			continue
 		}
 		asked[u.Tool+language] = true
-		name, err := probeProducer(ctx, u, language, work, log)
+		name, err := ProducerOf(ctx, u.Tool, u.Env, language, work, log)
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +81,9 @@ func (r *Recording) Producers(ctx context.Context, work string, log io.Writer) (
 	return names, nil
 }
 
-// probeProducer compiles an empty file and reads who compiled it.
-func probeProducer(ctx context.Context, u *Unit, language, work string, log io.Writer) (string, error) {
+// ProducerOf asks a compiler who it is: it compiles an empty file of the language, as the
+// option -x names it, and reads who compiled that.
+func ProducerOf(ctx context.Context, tool string, env []string, language, work string, log io.Writer) (string, error) {
 	dir, err := os.MkdirTemp(work, "producer")
 	if err != nil {
 		return "", err
@@ -93,7 +94,7 @@ func probeProducer(ctx context.Context, u *Unit, language, work string, log io.W
 	if err := os.WriteFile(source, []byte("int probe;\n"), 0o644); err != nil {
 		return "", err
 	}
-	if err := runCommand(ctx, log, dir, u.Env, []string{u.Tool, "-g", "-c", "-x", language, source, "-o", out}); err != nil {
+	if err := RunCommand(ctx, log, dir, env, []string{tool, "-g", "-c", "-x", language, source, "-o", out}); err != nil {
 		return "", fmt.Errorf("ask the compiler for its version: %w", err)
 	}
 	f, err := object.Open(out)
@@ -106,7 +107,7 @@ func probeProducer(ctx context.Context, u *Unit, language, work string, log io.W
 		return "", err
 	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("%s does not write who compiled a file (DW_AT_producer): only gcc and clang are supported", u.Tool)
+		return "", fmt.Errorf("%s does not write who compiled a file (DW_AT_producer): only gcc and clang are supported", tool)
 	}
 	return found[0].text, nil
 }

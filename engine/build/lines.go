@@ -40,6 +40,23 @@ func parseGroups(text string) ([]group, error) {
 	return groups, nil
 }
 
+// Numbered returns the changed sources and headers with their lines numbered as before,
+// by name.
+func (p *Plan) Numbered(ctx context.Context, work string) (map[string][]byte, error) {
+	texts := map[string][]byte{}
+	for _, c := range p.Changes {
+		if c.New == nil || !isSource(c.Path) && !isHeader(c.Path) {
+			continue
+		}
+		text, err := keepLineNumbers(ctx, work, c.Old, c.New)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Path, err)
+		}
+		texts[c.Path] = text
+	}
+	return texts, nil
+}
+
 // keepLineNumbers returns the patched text with #line directives that give
 // lines outside the change the numbers they had, so that __LINE__ and assert
 // do not make unchanged functions differ.

@@ -72,7 +72,7 @@ func TestTouchedLines(t *testing.T) {
 				{Path: "src/a.c", Old: []byte(old), New: []byte(row.now)},
 				{Path: "a.c", Old: []byte("int other;\n"), New: []byte("int more;\n")},
 			}}
-			touched, err := plan.touched(context.Background(), t.TempDir())
+			touched, err := plan.Touched(context.Background(), t.TempDir())
 			require.NoError(t, err)
 			assert.Equal(t, row.f, touched("/usr/src/debug/x/src/a.c", 2, 8), "f")
 			assert.Equal(t, row.g, touched("src/a.c", 9, 0), "g")

@@ -25,10 +25,10 @@ func (r *runner) again(ctx context.Context, why error) (targets []target, origin
 	if err := os.RemoveAll(original); err != nil {
 		return nil, "", err
 	}
-	if err := runCommand(ctx, r.log, filepath.Dir(r.plan.Tree), os.Environ(), []string{"cp", "-a", "--reflink=auto", r.plan.Tree, original}); err != nil {
+	if err := RunCommand(ctx, r.log, filepath.Dir(r.plan.Tree), os.Environ(), []string{"cp", "-a", "--reflink=auto", r.plan.Tree, original}); err != nil {
 		return nil, "", fmt.Errorf("copy the source tree: %w", err)
 	}
-	numbered, err := r.numbered(ctx)
+	numbered, err := r.plan.Numbered(ctx, r.WorkDir)
 	if err == nil {
 		err = r.plan.Apply(numbered)
 	}
@@ -97,7 +97,7 @@ func (r *runner) revisions(before, after *Link) []revised {
 // compileRevised makes the objects of all revisions: the patched ones in the
 // patched tree, then, with the old tree back in its place, the others.
 func (r *runner) compileRevised(ctx context.Context, targets []target, original string) (made map[*Unit]objects, err error) {
-	include, err := r.writeHeader()
+	include, err := WriteHeader(r.WorkDir)
 	if err != nil {
 		return nil, err
 	}

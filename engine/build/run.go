@@ -90,7 +90,7 @@ const (
 // runner is one Patch under way.
 type runner struct {
 	Request
-	log       *lockedWriter
+	log       io.Writer
 	recording *Recording
 	plan      *Plan
 	touched   diff.Touched
@@ -102,7 +102,7 @@ type runner struct {
 // debuginfo's program. The source tree is in the end what it was, so that one
 // recording serves many fixes, one after the other.
 func (r *Recording) Patch(ctx context.Context, req Request) (*Result, error) {
-	p := &runner{Request: req, log: newLog(req.Log), recording: r}
+	p := &runner{Request: req, log: NewLog(req.Log), recording: r}
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}

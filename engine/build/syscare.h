@@ -9,6 +9,23 @@
 #ifndef SYSCARE_H
 #define SYSCARE_H
 
+#ifdef __KERNEL__
+
+#include <linux/livepatch.h>
+
+/*
+ * Hooks of a patch of the kernel: functions "int name(struct klp_object *object)",
+ * one of each kind for the kernel and for each module that the patch changes. They
+ * run in the context of a process: before the first task is switched, and after the
+ * last one was; for a module also when it is loaded or unloaded meanwhile. A result
+ * of a SYSCARE_PRE_APPLY other than 0 refuses the patch. See
+ * Documentation/livepatch/callbacks.rst. Shadow data is the kernel's: klp_shadow_get,
+ * klp_shadow_get_or_alloc, klp_shadow_free.
+ */
+typedef int (*syscare_hook)(struct klp_object *object);
+
+#else
+
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -29,6 +46,8 @@
  */
 typedef int (*syscare_hook)(void);
 
+#endif
+
 #define SYSCARE_HOOK(kind, function) \
 	static const syscare_hook syscare_##kind##_##function \
 	__attribute__((used, section(".syscare.hook." #kind))) = (function)
@@ -36,6 +55,8 @@ typedef int (*syscare_hook)(void);
 #define SYSCARE_POST_APPLY(function) SYSCARE_HOOK(post_apply, function)
 #define SYSCARE_PRE_REMOVE(function) SYSCARE_HOOK(pre_remove, function)
 #define SYSCARE_POST_REMOVE(function) SYSCARE_HOOK(post_remove, function)
+
+#ifndef __KERNEL__
 
 /*
  * Shadow data: memory that the patch attaches to an object of the program,
@@ -126,5 +147,7 @@ static inline void syscare_shadow_detach(const void *object, unsigned long id)
 	syscare_shadow_give();
 	free(found);
 }
+
+#endif
 
 #endif

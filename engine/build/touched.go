@@ -15,8 +15,8 @@ type touchedFile struct {
 	ends   []int // lines of the old text that end a function: "}" in the first column
 }
 
-// touched tells which lines the plan changes, for diff.Touched.
-func (p *Plan) touched(ctx context.Context, work string) (func(file string, first, last int) bool, error) {
+// Touched tells which lines the plan changes, for diff.Touched.
+func (p *Plan) Touched(ctx context.Context, work string) (func(file string, first, last int) bool, error) {
 	var files []touchedFile
 	for _, c := range p.Changes {
 		if c.Old == nil || c.New == nil || !isSource(c.Path) && !isHeader(c.Path) {

@@ -83,7 +83,7 @@ func (u *Unit) Compile(ctx context.Context, out string, log io.Writer, extra ...
 			argv = append(argv, "-fno-debug-types-section")
 		}
 	}
-	err := runCommand(ctx, log, u.Dir, u.Env, append(argv, "-o", out))
+	err := RunCommand(ctx, log, u.Dir, u.Env, append(argv, "-o", out))
 	if err != nil {
 		return fmt.Errorf("compile %s again: %w", u.Source, err)
 	}
@@ -217,7 +217,7 @@ func (u *Unit) dependencies(ctx context.Context, work string, log io.Writer) ([]
 	}
 	argv := append([]string{u.Tool}, u.arguments()...)
 	argv = append(argv, "-w", "-M", "-MT", "object", "-MF", file.Name())
-	if err := runCommand(ctx, log, u.Dir, u.Env, argv); err != nil {
+	if err := RunCommand(ctx, log, u.Dir, u.Env, argv); err != nil {
 		return nil, fmt.Errorf("headers of %s: %w", u.Source, err)
 	}
 	names, err := front.ReadRules(file.Name())

@@ -32,6 +32,9 @@ func (e *emitter) bindExisting(u *emittedUnit, n *node, suffix string) (*object.
 
 // bindSymbol binds to the symbol s of the target.
 func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix string) (*object.BuildSymbol, error) {
+	if e.live != nil {
+		return e.live.reference(e, u, u.target, s, suffix != "")
+	}
 	b := patchobject.Bind{
 		Kind: patchobject.BindTarget, Name: name, Type: symbolKind(s.Type), Address: object.Address(s.Value), Size: s.Size,
 	}
@@ -39,7 +42,7 @@ func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix stri
 		b.Kind = patchobject.BindTLS
 	} else {
 		b.Indirect = s.Type == elf.STT_GNU_IFUNC
-		if b.Preemptible = e.target.preemptible(s); b.Preemptible {
+		if b.Preemptible = u.target.preemptible(s); b.Preemptible {
 			b.Name, b.Version = s.Name, s.Version
 		}
 	}
@@ -55,21 +58,21 @@ func (e *emitter) bindSymbol(u *emittedUnit, s *object.Symbol, name, suffix stri
 // lookUp finds the symbol of the original object in the target.
 func (e *emitter) lookUp(u *emittedUnit, s *object.Symbol) (*object.Symbol, error) {
 	if s.Bind != elf.STB_LOCAL {
-		found := e.target.global(s)
+		found := u.target.global(s)
 		if found == nil {
 			return nil, u.refuse(s.Name, "the target has no such symbol: it was linked out, or built from other sources")
 		}
 		return found, u.checkSize(s, found)
 	}
 	if u.group == 0 {
-		group, err := e.target.fileGroup(u.pair)
+		group, err := u.target.fileGroup(u.pair)
 		if err != nil {
 			return nil, err
 		}
 		u.group = group
 	}
 	var found *object.Symbol
-	for _, c := range e.target.locals[u.group][s.Name] {
+	for _, c := range u.target.locals[u.group][s.Name] {
 		if c.Type != s.Type {
 			continue
 		}
@@ -105,7 +108,7 @@ func (e *emitter) replace(u *emittedUnit, n *node) ([]patchobject.Function, erro
 	}
 	f.Kind, f.Symbol, f.NewSize = patchobject.Replaced, n.newName, n.primary.Size
 	need := uint64(e.arch.EntryOffset(f.Code) + e.arch.JumpSize)
-	if room := f.OldSize + e.target.padding(f.OldAddress, f.OldSize); room < need {
+	if room := f.OldSize + u.target.padding(f.OldAddress, f.OldSize); room < need {
 		return nil, u.refuse(f.Name, "it is too short to be redirected: %d bytes, what follows begins at %d, and %d are needed", f.OldSize, room, need)
 	}
 	funcs := []patchobject.Function{f}
@@ -133,7 +136,7 @@ func (e *emitter) oldFunction(u *emittedUnit, n *node) (patchobject.Function, er
 	if s.Size == 0 {
 		return f, u.refuse(f.Name, "the target does not say how long it is")
 	}
-	if f.Code, err = e.target.bytesAt(s); err != nil {
+	if f.Code, err = u.target.bytesAt(s); err != nil {
 		return f, u.refuse(f.Name, "%v", err)
 	}
 	if f.Code == nil {

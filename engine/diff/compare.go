@@ -16,6 +16,9 @@ func (p *pair) compare() error {
 		if same && err == nil {
 			same, err = p.sameUnwinding(n.twin, n)
 		}
+		if same && err == nil {
+			same, err = p.sameSpecial(n.twin, n)
+		}
 		if err != nil {
 			return err
 		}
@@ -41,7 +44,7 @@ func (p *pair) compare() error {
 // relocations, and relocations that land on the same thing.
 func (p *pair) sameContents(a, b *node) (bool, error) {
 	length := len(b.data)
-	if a.start != b.start || a.section.Size != b.section.Size {
+	if a.primary == nil && a.kind != kindSpecial && a.start != b.start || a.section.Size != b.section.Size {
 		var ok bool
 		if length, ok = sameTail(a, b); !ok || a.kind != kindAnonymous || a.primary != nil {
 			return false, nil

@@ -16,6 +16,7 @@ type pair struct {
 
 	equal map[[2]*node]bool // memo of sameAnonymous
 	types int               // that both units have
+	group int               // index of the unit's STT_FILE symbol in the target, 0 before it was looked up
 }
 
 // correlate links each node of the patched object with its twin in the
@@ -184,7 +185,7 @@ func (p *pair) correlateUnnamed() {
 // ambiguous reports whether n could be an existing variable that was not
 // recognised: then a new copy would silently lose its state.
 func (p *pair) ambiguous(n *node) bool {
-	if n.twin != nil || n.primary == nil || n.isFunction() || n.kind == kindAnonymous {
+	if n.twin != nil || n.primary == nil || n.isFunction() || n.kind == kindAnonymous || n.kernel && alwaysNew(n.name) {
 		return false
 	}
 	return slices.ContainsFunc(p.original.nodes, func(o *node) bool {

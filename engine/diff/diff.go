@@ -48,11 +48,11 @@ type Result struct {
 // target is the unstripped ELF or its debuginfo. It returns ErrNoChange when
 // nothing functional changed and a *Refusal when the change cannot be patched.
 func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) {
-	t, err := newTarget(targetFile)
+	t, err := newTarget(targetFile, nil)
 	if err != nil {
 		return nil, err
 	}
-	e := newEmitter(t, opt.KeepGoing)
+	e := newEmitter(t.file.Machine, opt.KeepGoing)
 	result := &Result{}
 	var refused []error
 	var counted counts
@@ -120,7 +120,7 @@ func loadPair(u Unit, t *target) (*pair, error) {
 		if part.file == nil && part.what != "patched" {
 			continue
 		}
-		loaded, err := loadUnit(part.file)
+		loaded, err := loadUnit(part.file, t.kernel)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s object: %w", u.Source, part.what, err)
 		}
@@ -142,6 +142,9 @@ func (p *pair) difference(opt Options) (nodes []*node, notes []string, err error
 	p.correlate()
 	if err := p.compare(); err != nil {
 		return nil, nil, err
+	}
+	if p.target.kernel != nil {
+		p.replaceCallers()
 	}
 	copied, err := p.copyData(opt.Accept.Data)
 	if err != nil {

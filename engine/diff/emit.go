@@ -16,10 +16,10 @@ import (
 // emitter gathers the selected nodes of all units of one target and writes
 // their sections, symbols and relocations.
 type emitter struct {
-	target *target
-	arch   *isa.Arch
-	out    *object.Builder
-	units  []*emittedUnit
+	arch  *isa.Arch
+	out   *object.Builder
+	units []*emittedUnit
+	live  *livepatch // of a kernel, else nil
 
 	names   map[string]bool                          // of symbols, defined or not
 	binds   map[string]patchobject.Bind              // by symbol
@@ -29,6 +29,7 @@ type emitter struct {
 	pools   map[string]*object.BuildSection          // by name
 	pieces  map[string]map[string]uint64             // offset of a piece, by pool and contents
 	bases   map[*object.BuildSection]*object.BuildSymbol
+	tables  map[string]*object.BuildSection // special sections by name
 
 	keepGoing bool // find all that is refused
 }
@@ -39,7 +40,6 @@ type emittedUnit struct {
 	nodes    []*node
 	sections map[*node]*object.BuildSection
 	shared   map[*node]bool // the same COMDAT as in another unit, which emits it
-	group    int            // index of the unit's STT_FILE symbol in the target, 0 before it was looked up
 }
 
 type definition struct {
@@ -47,13 +47,13 @@ type definition struct {
 	node *node
 }
 
-func newEmitter(t *target, keepGoing bool) *emitter {
+func newEmitter(machine elf.Machine, keepGoing bool) *emitter {
 	return &emitter{
-		target: t, names: map[string]bool{}, binds: map[string]patchobject.Bind{},
+		names: map[string]bool{}, binds: map[string]patchobject.Bind{},
 		outside: map[string]*object.BuildSymbol{}, places: map[patchobject.Bind]*object.BuildSymbol{}, defined: map[string]definition{},
 		pools: map[string]*object.BuildSection{}, pieces: map[string]map[string]uint64{},
-		bases: map[*object.BuildSection]*object.BuildSymbol{},
-		out:   object.NewBuilder(t.file.Machine), keepGoing: keepGoing,
+		bases: map[*object.BuildSection]*object.BuildSymbol{}, tables: map[string]*object.BuildSection{},
+		out: object.NewBuilder(machine), keepGoing: keepGoing,
 	}
 }
 
@@ -66,6 +66,9 @@ func (e *emitter) add(p *pair, nodes []*node) {
 func (e *emitter) emit() ([]patchobject.Function, error) {
 	for _, u := range e.units {
 		for _, n := range u.nodes {
+			if e.live != nil && n.isHook() {
+				continue // it becomes a part of the module's C source, see livepatch.hook
+			}
 			known, err := e.share(u, n)
 			if err == nil && !known {
 				err = e.place(u, n)
@@ -102,8 +105,14 @@ func (e *emitter) emit() ([]patchobject.Function, error) {
 
 // bindNode finds what n refers to, and what it replaces.
 func (e *emitter) bindNode(u *emittedUnit, n *node) ([]patchobject.Function, error) {
+	if e.live != nil && n.isHook() {
+		return nil, e.live.hook(u, n)
+	}
 	if err := e.relocate(u, n); err != nil {
 		return nil, err
+	}
+	if e.live != nil {
+		return nil, e.live.redirect(e, u, n)
 	}
 	return e.replace(u, n)
 }
@@ -113,6 +122,9 @@ func (e *emitter) uniqueName(u *emittedUnit, name string) string {
 	unique := name
 	for i := 1; e.names[unique]; i++ {
 		unique = name + "@" + path.Base(u.source)
+		if e.live != nil { // in whose modules an @ would begin a version
+			unique = name + "." + path.Base(u.source)
+		}
 		if i > 1 {
 			unique += fmt.Sprintf(":%d", i)
 		}
@@ -143,6 +155,9 @@ func (e *emitter) place(u *emittedUnit, n *node) error {
 			Name: e.uniqueName(u, symbol.Name), Section: out, Value: symbol.Value, Size: symbol.Size,
 			Bind: elf.STB_LOCAL, Type: symbol.Type,
 		})
+		if e.live != nil && n.isFunction() && symbol == n.primary {
+			added.Bind = elf.STB_GLOBAL // the module's C source names it
+		}
 		if symbol.Value == 0 && e.bases[out] == nil {
 			e.bases[out] = added
 		}
@@ -182,7 +197,7 @@ func (e *emitter) relocate(u *emittedUnit, n *node) error {
 
 // resolve finds what r in node n refers to.
 func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.Reloc) (*object.BuildSymbol, int64, error) {
-	branch := n.isFunction() && e.arch.IsBranch(n.data, r.Offset, r.Type)
+	branch := n.isCode() && e.arch.IsBranch(n.data, r.Offset, r.Type)
 	to, inside := u.patched.refersTo(n, r)
 	if !inside {
 		return e.resolveOutside(u, n, typ, r, branch)
@@ -231,15 +246,19 @@ func (e *emitter) resolveOutside(u *emittedUnit, n *node, typ isa.RelocType, r o
 		}
 		return e.bases[d.unit.sections[d.node]], start.offset, nil
 	}
-	if s := e.target.global(r.Symbol); s != nil {
+	if s := u.target.global(r.Symbol); s != nil {
 		symbol, err := e.bindSymbol(u, s, name, "")
+		return symbol, r.Addend, err
+	}
+	if e.live != nil {
+		symbol, err := e.live.outside(e, u, n, r.Symbol)
 		return symbol, r.Addend, err
 	}
 	bind := patchobject.Bind{
 		Symbol: r.Symbol.FullName(), Kind: patchobject.BindDynamic, Name: name, Version: r.Symbol.Version,
 		Type: patchobject.Untyped, Weak: r.Symbol.Bind == elf.STB_WEAK,
 	}
-	s := e.target.imports[name]
+	s := u.target.imports[name]
 	if s != nil {
 		bind.Type = symbolKind(s.Type)
 		if bind.Version == "" {

@@ -171,9 +171,13 @@ func (c *counts) add(p *pair) {
 }
 
 func (c *counts) checks(units int) []string {
+	return append(c.compared(units),
+		"the code that is replaced is in the patch, and is compared with what each process has in its memory before anything is written")
+}
+
+func (c *counts) compared(units int) []string {
 	return []string{
 		fmt.Sprintf("%d functions of %d source files were compared by their code, and %d variables by their initial values", c.functions, units, c.data),
 		fmt.Sprintf("%d types of the changed files were compared by size and members: objects of the old shape are alive in running processes", c.types),
-		"the code that is replaced is in the patch, and is compared with what each process has in its memory before anything is written",
 	}
 }

@@ -21,6 +21,7 @@ const (
 	kindAnonymous          // read-only data without a name that lasts: jump tables, __func__, CSWTCH
 	kindPool               // SHF_MERGE: strings and constants, referred to piece by piece
 	kindTLS
+	kindSpecial // an entry of a kernel's table beside the code, see specialSection
 )
 
 // node is one allocated section of a unit: with one section per function and
@@ -45,12 +46,18 @@ type node struct {
 
 	neededBy *node // of one that is in the patch: what else in it uses it; nil if it is there by itself
 
-	owner   string // of a static local: the function that has it in the source, "" if unknown
-	start   uint64 // of a piece: where in its section it begins
-	newName string // of the symbol of primary in the patch
+	owner string // of a static local: the function that has it in the source, "" if unknown
+	start uint64 // of a piece: where in its section it begins
+
+	kernel    bool    // of a kernel's object
+	special   []*node // of a function: the entries about it
+	companion *node   // of an entry: that of the companion section
+	byCallers bool    // of a function: those that call it are replaced instead of it
+	newName   string  // of the symbol of primary in the patch
 }
 
 func (n *node) isFunction() bool { return n.kind == kindFunction }
+func (n *node) isCode() bool     { return n.section.Flags&elf.SHF_EXECINSTR != 0 }
 func (n *node) isHook() bool     { return strings.HasPrefix(n.section.Name, patchobject.HookPrefix) }
 func (n *node) writable() bool {
 	return n.section.Flags&elf.SHF_WRITE != 0 && !strings.HasPrefix(n.section.Name, ".data.rel.ro")
@@ -65,6 +72,9 @@ type unit struct {
 	pieces    map[*object.Section][]*node // of sections cut into pieces
 	ends      map[*node][]uint64          // instruction ends, see instructionEnd
 	callers   map[*node][]*node           // functions that refer to a node, in file order
+
+	kernel  *Kernel // of a kernel's object, else nil
+	special []*node // special sections, whole
 }
 
 // renumbered matches the parts of a name that compilers number afresh.
@@ -87,8 +97,8 @@ func baseName(name string) string {
 // that trace programs. No code refers to it, and new code is not for tracing.
 const patchableEntries = "__patchable_function_entries"
 
-// loadUnit turns the allocated sections of f into nodes.
-func loadUnit(f *object.File) (*unit, error) {
+// loadUnit turns the allocated sections of f into nodes; kernel is nil for a program's.
+func loadUnit(f *object.File, kernel *Kernel) (*unit, error) {
 	arch, err := isa.ForMachine(f.Machine)
 	if err != nil {
 		return nil, err
@@ -97,14 +107,22 @@ func loadUnit(f *object.File) (*unit, error) {
 		return nil, fmt.Errorf("ELF type %v, want a relocatable object", f.Type)
 	}
 	u := &unit{file: f, arch: arch, bySection: map[*object.Section]*node{}, callers: map[*node][]*node{},
-		pieces: map[*object.Section][]*node{}, ends: map[*node][]uint64{}}
+		pieces: map[*object.Section][]*node{}, ends: map[*node][]uint64{}, kernel: kernel}
 	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_ALLOC == 0 || s.Type == elf.SHT_NOTE || s.Name == ehFrame || s.Name == patchableEntries || s.Size == 0 {
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Type == elf.SHT_NOTE || s.Name == ehFrame || s.Name == patchableEntries || s.Size == 0 && kernel == nil {
+			continue // a kernel's locks have keys without a size, of which the address counts
+		}
+		if kernel != nil && kernelNotes(s.Name) {
 			continue
 		}
-		n := &node{section: s, name: s.Name}
+		n := &node{section: s, name: s.Name, kernel: kernel != nil}
 		if n.data, err = s.Bytes(); err != nil {
 			return nil, err
+		}
+		if kernel != nil && special(s.Name) != nil {
+			n.kind = kindSpecial
+			u.special = append(u.special, n)
+			continue
 		}
 		u.nodes = append(u.nodes, n)
 		u.bySection[s] = n
@@ -128,7 +146,13 @@ func loadUnit(f *object.File) (*unit, error) {
 	if err := u.attachFrames(); err != nil {
 		return nil, err
 	}
+	if kernel != nil {
+		u.splitBySymbols()
+	}
 	u.splitUnnamed()
+	if err := u.attachSpecial(); err != nil {
+		return nil, err
+	}
 	u.linkColdParts()
 	u.indexCallers()
 	return u, nil
@@ -140,6 +164,11 @@ func (u *unit) readRelocs() error {
 			continue
 		}
 		n := u.bySection[u.file.Sections[s.Info]]
+		for _, other := range u.special {
+			if other.section.Index == int(s.Info) {
+				n = other
+			}
+		}
 		if n == nil {
 			continue
 		}
@@ -180,6 +209,9 @@ func (n *node) classify() {
 	}
 	flags := n.section.Flags
 	switch {
+	case n.kernel && n.primary == nil && (n.section.Name == replacements || n.section.Name == slowPaths),
+		n.kernel && n.section.Name == debugMessages:
+		n.kind = kindAnonymous
 	case flags&elf.SHF_EXECINSTR != 0:
 		n.kind = kindFunction
 	case flags&elf.SHF_TLS != 0:
@@ -244,9 +276,9 @@ func (u *unit) indexCallers() {
 		}
 		seen := map[*node]bool{}
 		for _, r := range n.relocs {
-			if to := u.bySection[r.Symbol.Section]; r.Symbol.Section != nil && to != nil && !seen[to] {
-				seen[to] = true
-				u.callers[to] = append(u.callers[to], n)
+			if to, inside := u.refersTo(n, r); inside && !seen[to.node] {
+				seen[to.node] = true
+				u.callers[to.node] = append(u.callers[to.node], n)
 			}
 		}
 	}
@@ -277,7 +309,7 @@ func (n *node) poolPiece(from *node, typ isa.RelocType, r object.Reloc) (piece [
 	start, delta := int64(r.Symbol.Value), r.Addend
 	switch {
 	case r.Symbol.Type != elf.STT_SECTION:
-	case typ.Kind == isa.Absolute:
+	case typ.Kind == isa.Absolute, from.kind == kindSpecial:
 		start, delta = r.Addend, 0
 	case strings.HasPrefix(from.name, "reltable."):
 		start, delta = r.Addend-int64(r.Offset), int64(r.Offset)

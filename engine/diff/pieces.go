@@ -25,6 +25,9 @@ func (u *unit) splitUnnamed() {
 				continue
 			}
 			offset, ok := u.exactOffset(n, r)
+			if ok && n.kind == kindSpecial && offset == to.section.Size {
+				continue // the empty replacement of an instruction
+			}
 			if !ok || offset >= to.section.Size {
 				whole[to] = true
 				continue
@@ -32,7 +35,7 @@ func (u *unit) splitUnnamed() {
 			starts[to] = append(starts[to], offset)
 		}
 	}
-	for _, n := range u.nodes {
+	for _, n := range slices.Concat(u.nodes, u.special) {
 		collect(n)
 		if n.unwind != nil {
 			collect(n.unwind)
@@ -86,10 +89,10 @@ func (u *unit) exactOffset(from *node, r object.Reloc) (uint64, bool) {
 	if err != nil || typ.Kind != isa.Relative {
 		return offset, err == nil
 	}
-	if from.section.Name == ehFrame {
-		return offset, true
+	if from.section.Name == ehFrame || from.kind == kindSpecial {
+		return offset, true // to its own place
 	}
-	if !from.isFunction() {
+	if !from.isCode() {
 		return 0, false
 	}
 	end, ok := u.instructionEnd(from, r.Offset)

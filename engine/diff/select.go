@@ -2,6 +2,7 @@ package diff
 
 import (
 	"debug/elf"
+	"slices"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/isa"
@@ -31,6 +32,10 @@ func (p *pair) guardNode(n *node) error {
 		return p.refuse(name, "new thread-local variable: running threads have no room for it")
 	case n.kind == kindTLS && n.changed:
 		return p.refuse(name, "the size or initial value of a thread-local variable changed: it is alive in running threads")
+	case n.kernel && n.kind == kindData && bootTables(n.section.Name) != "" && (n.twin == nil || n.changed):
+		return p.refuse(name, "section %q changed, which %s: the running kernel is past that", n.section.Name, bootTables(n.section.Name))
+	case n.kernel && n.kind == kindData && n.changed && p.isKey(n):
+		return p.refuse(name, "the initial value of a static key changed: the code that depends on it was written by the old one when the kernel started")
 	case n.kind == kindData && startsProgram(n) && (n.twin == nil || n.changed):
 		return p.refuse(name, "the list of functions that run when the program starts (%s) changed: running processes are past that", n.section.Name)
 	case n.kind == kindData && n.primary == nil && (n.twin == nil || n.changed):
@@ -50,6 +55,11 @@ func (p *pair) guardNode(n *node) error {
 }
 
 func (p *pair) guardFunction(n *node) error {
+	if n.kernel {
+		if err := p.guardKernelFunction(n); err != nil {
+			return err
+		}
+	}
 	for _, s := range n.symbols {
 		if s.Type == elf.STT_GNU_IFUNC {
 			return p.refuse(n.name, "it chooses an implementation when the program is loaded (ifunc): that choice has been made in running processes")
@@ -89,7 +99,7 @@ func (p *pair) selected() ([]*node, error) {
 				take(other, n)
 			}
 		}
-		for _, from := range []*node{n, n.unwind} {
+		for _, from := range slices.Concat([]*node{n, n.unwind}, n.special) {
 			if from == nil {
 				continue
 			}
@@ -126,8 +136,8 @@ func (p *pair) isNew(n *node) bool {
 // of the function to: what programs store and compare. Other references into a
 // function are its own labels.
 func (p *pair) entersFunction(from *node, typ isa.RelocType, to place) bool {
-	if typ.Kind == isa.Relative && !from.isFunction() {
-		return false // an entry of a jump table
+	if typ.Kind == isa.Relative && !from.isFunction() || from.kind == kindSpecial {
+		return false // an entry of a jump table, or one about the function
 	}
 	offset := to.offset
 	if typ.Kind != isa.Absolute {

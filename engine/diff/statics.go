@@ -162,7 +162,7 @@ func (u *unit) dataAt(relocs []object.Reloc, start, end uint64) *node {
 	for i := sort.Search(len(relocs), func(i int) bool { return relocs[i].Offset >= start }); i < len(relocs) && relocs[i].Offset < end; i++ {
 		if s := relocs[i].Symbol.Section; s != nil {
 			if n := u.bySection[s]; n != nil && !n.isFunction() {
-				return n
+				return u.nodeAt(n, relocs[i])
 			}
 		}
 	}

@@ -20,11 +20,15 @@ type target struct {
 	code    map[*object.Section][]byte          // contents of text sections, nil in debuginfo
 	units   map[string][]compileUnit            // debug information by base name of the source
 	starts  []object.Address                    // of everything in executable sections, and where these end
+
+	kernel *Kernel // of a kernel and its modules, else nil
+	module string  // name of a kernel's module
 }
 
-// newTarget arranges the symbols of f, an unstripped ELF or its debuginfo.
-func newTarget(f *object.File) (*target, error) {
-	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+// newTarget arranges the symbols of f, an unstripped ELF or its debuginfo; kernel is nil
+// for a program's.
+func newTarget(f *object.File, kernel *Kernel) (*target, error) {
+	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN && (kernel == nil || f.Type != elf.ET_REL) {
 		return nil, fmt.Errorf("ELF type %v, want an executable or a shared library", f.Type)
 	}
 	if f.BuildID == "" {
@@ -36,7 +40,7 @@ func newTarget(f *object.File) (*target, error) {
 	t := &target{
 		file: f, globals: map[string]*object.Symbol{}, imports: map[string]*object.Symbol{},
 		locals: map[int]map[string][]*object.Symbol{}, files: map[string][]int{},
-		code: map[*object.Section][]byte{},
+		code: map[*object.Section][]byte{}, kernel: kernel,
 	}
 	for _, s := range f.Symbols {
 		switch {

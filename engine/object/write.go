@@ -27,9 +27,29 @@ type BuildSection struct {
 	Relocs  []BuildReloc
 
 	index int
+	more  []*relocTable
 }
 
-// BuildSymbol is a symbol to be written; a nil Section means undefined.
+// relocTable is a further section of relocations of one section.
+type relocTable struct {
+	name   string
+	flags  elf.SectionFlag
+	relocs []BuildReloc
+}
+
+// AddRelocs adds relocations in a section of that name, beside the usual one.
+func (s *BuildSection) AddRelocs(name string, flags elf.SectionFlag, relocs ...BuildReloc) {
+	for _, t := range s.more {
+		if t.name == name {
+			t.relocs = append(t.relocs, relocs...)
+			return
+		}
+	}
+	s.more = append(s.more, &relocTable{name, flags, relocs})
+}
+
+// BuildSymbol is a symbol to be written; a nil Section means undefined, unless Index is one
+// of those without a section (SHN_ABS and the like).
 type BuildSymbol struct {
 	Name    string
 	Section *BuildSection
@@ -37,6 +57,7 @@ type BuildSymbol struct {
 	Size    uint64
 	Bind    elf.SymBind
 	Type    elf.SymType
+	Index   elf.SectionIndex
 
 	index int
 }
@@ -98,20 +119,22 @@ func (b *Builder) Bytes() ([]byte, error) {
 	links[symtabSection] = [2]uint32{uint32(symtabIndex + 1), uint32(locals)}
 	all = append(all, symtabSection, &BuildSection{Name: ".strtab", Type: elf.SHT_STRTAB, Align: 1, Data: strtab})
 	for _, s := range b.sections {
-		if len(s.Relocs) == 0 {
-			continue
-		}
-		rela := &BuildSection{Name: ".rela" + s.Name, Type: elf.SHT_RELA, Flags: elf.SHF_INFO_LINK, Align: 8, EntSize: 24}
-		for _, r := range s.Relocs {
-			if r.Symbol == nil || r.Symbol.index == 0 {
-				return nil, fmt.Errorf("section %q: relocation at %#x has no symbol", s.Name, r.Offset)
+		for _, t := range append([]*relocTable{{name: ".rela" + s.Name, relocs: s.Relocs}}, s.more...) {
+			if len(t.relocs) == 0 {
+				continue
 			}
-			rela.Data = binary.LittleEndian.AppendUint64(rela.Data, r.Offset)
-			rela.Data = binary.LittleEndian.AppendUint64(rela.Data, uint64(r.Symbol.index)<<32|uint64(r.Type))
-			rela.Data = binary.LittleEndian.AppendUint64(rela.Data, uint64(r.Addend))
+			rela := &BuildSection{Name: t.name, Type: elf.SHT_RELA, Flags: elf.SHF_INFO_LINK | t.flags, Align: 8, EntSize: 24}
+			for _, r := range t.relocs {
+				if r.Symbol == nil || r.Symbol.index == 0 {
+					return nil, fmt.Errorf("section %q: relocation at %#x has no symbol", s.Name, r.Offset)
+				}
+				rela.Data = binary.LittleEndian.AppendUint64(rela.Data, r.Offset)
+				rela.Data = binary.LittleEndian.AppendUint64(rela.Data, uint64(r.Symbol.index)<<32|uint64(r.Type))
+				rela.Data = binary.LittleEndian.AppendUint64(rela.Data, uint64(r.Addend))
+			}
+			links[rela] = [2]uint32{uint32(symtabIndex), uint32(s.index)}
+			all = append(all, rela)
 		}
-		links[rela] = [2]uint32{uint32(symtabIndex), uint32(s.index)}
-		all = append(all, rela)
 	}
 	names := newStringTable()
 	shstrtab := &BuildSection{Name: ".shstrtab", Type: elf.SHT_STRTAB, Align: 1}
@@ -142,6 +165,8 @@ func (b *Builder) symbolTable() (table, names []byte, locals int) {
 			shndx := uint16(elf.SHN_UNDEF)
 			if s.Section != nil {
 				shndx = uint16(s.Section.index)
+			} else if s.Index >= elf.SHN_LORESERVE {
+				shndx = uint16(s.Index)
 			}
 			if s.Type == elf.STT_FILE {
 				shndx = uint16(elf.SHN_ABS)

@@ -1,0 +1,420 @@
+package diff
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/engine/patchobject"
+)
+
+// KernelUnit is one translation unit of the kernel or of one of its modules.
+type KernelUnit struct {
+	Unit
+	Module string // "" for the kernel itself
+}
+
+// KernelTarget is what a livepatch is made for.
+type KernelTarget struct {
+	Kernel
+	Vmlinux *object.File
+	// Modules are those that units belong to, and those that they depend on, by name.
+	Modules map[string]*object.File
+}
+
+// Livepatch is what goes into a livepatch module, beside its C source.
+type Livepatch struct {
+	// Object is relocatable. What is not exported is referred to by undefined symbols
+	// that ParseReference takes apart.
+	Object   []byte
+	Patched  []PatchedObject // the kernel first, then modules by name
+	Exports  []string        // of the kernel that the object uses
+	Contents []Content
+	Checks   []string // what was found to be in order, for people
+	Notes    []string // what was accepted on the user's word, or left out
+}
+
+// PatchedObject is the kernel or a module, and what is replaced there.
+type PatchedObject struct {
+	Module    string // "" for the kernel itself
+	Redirects []Redirect
+	// Hooks are the symbols of the functions that run around a change.
+	Hooks map[patchobject.HookKind]string
+}
+
+// Redirect is one replaced function.
+type Redirect struct {
+	Name     string // in the kernel
+	Position int    // among symbols of that name, from 1; 0 if there is one
+	Symbol   string // of the new code in Object
+}
+
+// Functions are the names of all that is replaced.
+func (l *Livepatch) Functions() (names []string) {
+	for _, p := range l.Patched {
+		for _, r := range p.Redirects {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// vmlinux is the name of the kernel itself among the objects of livepatches.
+const vmlinux = "vmlinux"
+
+// referencePrefix begins the names of symbols for what is not exported.
+const referencePrefix = ".syscare.reference."
+
+// referenceName is the name of the undefined symbol for the symbol of that name in an
+// object, the kernel ("vmlinux") or a module. The place is filled in when the object
+// reached is there: early, with the kernel, or the module that the code belongs to.
+func referenceName(reached, object, name string, position int) string {
+	return fmt.Sprintf("%s%s.%s.%s,%d", referencePrefix, reached, object, name, position)
+}
+
+// ParseReference takes apart the name of a symbol of Livepatch.Object for what is not
+// exported: the object whose presence decides when it is filled in, and the name that the
+// kernel's livepatch core knows it by, without its prefix.
+func ParseReference(symbol string) (reached, rest string, ok bool) {
+	text, ok := strings.CutPrefix(symbol, referencePrefix)
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(text, ".")
+}
+
+// livepatch is what the emitter knows beside the units when it makes a Livepatch.
+type livepatch struct {
+	kernel  *target
+	modules map[string]*target
+	exports map[string]Export // of the kernel
+	sympos  map[*target]map[string][]*object.Symbol
+	patched map[string]*PatchedObject
+	notes   []string
+}
+
+// BuildLivepatch compares units of a kernel and of its modules. It returns ErrNoChange when
+// nothing functional changed and a *Refusal when the change cannot be patched.
+func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch, error) {
+	live, err := newLivepatch(k)
+	if err != nil {
+		return nil, err
+	}
+	e := newEmitter(k.Vmlinux.Machine, opt.KeepGoing)
+	e.live = live
+	result := &Livepatch{}
+	var refused []error
+	var counted counts
+	for i, u := range units {
+		t := live.kernel
+		if u.Module != "" {
+			if t = live.modules[u.Module]; t == nil {
+				return nil, fmt.Errorf("%s: no file of module %s", u.Source, u.Module)
+			}
+		}
+		p, err := loadPair(u.Unit, t)
+		if err != nil {
+			return nil, err
+		}
+		nodes, notes, err := p.difference(opt)
+		if err == nil && len(nodes) > 0 && p.recorded != nil {
+			err = p.shipped()
+		}
+		var refusal *Refusal
+		if opt.KeepGoing && errors.As(err, &refusal) {
+			refused = append(refused, err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		result.Notes = append(result.Notes, notes...)
+		counted.add(p)
+		if len(nodes) > 0 {
+			e.add(p, nodes)
+			result.Contents = append(result.Contents, p.explain(i, nodes, opt.Touched)...)
+		}
+	}
+	if len(refused) > 0 {
+		return nil, errors.Join(refused...)
+	}
+	if len(e.units) == 0 {
+		return nil, ErrNoChange
+	}
+	if _, err := e.emit(); err != nil {
+		return nil, err
+	}
+	if result.Patched = live.objects(); len(result.Patched) == 0 {
+		return nil, ErrNoChange
+	}
+	orderContents(result.Contents)
+	for name := range e.outside {
+		if _, _, ok := ParseReference(name); !ok {
+			result.Exports = append(result.Exports, name)
+		}
+	}
+	slices.Sort(result.Exports)
+	result.Notes = append(result.Notes, live.notes...)
+	result.Checks = counted.compared(len(units))
+	result.Object, err = e.out.Bytes()
+	return result, err
+}
+
+func newLivepatch(k KernelTarget) (*livepatch, error) {
+	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}}
+	var err error
+	if live.kernel, err = newTarget(k.Vmlinux, &k.Kernel); err != nil {
+		return nil, fmt.Errorf("vmlinux: %w", err)
+	}
+	if live.exports, err = ReadExports(k.Vmlinux); err != nil {
+		return nil, fmt.Errorf("vmlinux: %w", err)
+	}
+	for name, f := range k.Modules {
+		if live.modules[name], err = newTarget(f, &k.Kernel); err != nil {
+			return nil, fmt.Errorf("module %s: %w", name, err)
+		}
+		live.modules[name].module = name
+	}
+	return live, nil
+}
+
+func (t *target) objectName() string {
+	if t.module != "" {
+		return t.module
+	}
+	return vmlinux
+}
+
+// reference gives the symbol by which the module refers to one of the kernel or of another
+// module. The old code of what is replaced is referred to by its place: its name is that
+// of the new code.
+func (l *livepatch) reference(e *emitter, u *emittedUnit, t *target, s *object.Symbol, old bool) (*object.BuildSymbol, error) {
+	_, exported := l.exports[s.Name]
+	if t == l.kernel && s.Bind != elf.STB_LOCAL && exported && !old && !e.names[s.Name] {
+		return e.undefined(s.Name, elf.STB_GLOBAL), nil
+	}
+	position, err := l.position(u, t, s)
+	if err != nil {
+		return nil, err
+	}
+	reached := t.objectName()
+	if t != l.kernel {
+		reached = u.target.objectName() // which depends on the other module
+	}
+	return e.undefined(referenceName(reached, t.objectName(), s.Name, position), elf.STB_WEAK), nil
+}
+
+// undefined adds an undefined symbol, once.
+func (e *emitter) undefined(name string, bind elf.SymBind) *object.BuildSymbol {
+	if e.outside[name] == nil {
+		e.outside[name] = e.out.AddSymbol(&object.BuildSymbol{Name: name, Bind: bind})
+	}
+	return e.outside[name]
+}
+
+// position is where a symbol comes among those of its name, from 1; 0 if it is the only
+// one. The kernel's livepatch core counts all, local and global: those of the kernel by
+// address, as scripts/kallsyms sorts them, those of a module in the order of its symbol
+// table. See klp_find_object_symbol in kernel/livepatch/core.c.
+func (l *livepatch) position(u *emittedUnit, t *target, s *object.Symbol) (int, error) {
+	if len(s.Name) > 500 || strings.Contains(s.Name, ",") {
+		return 0, u.refuse(s.Name, "livepatch modules cannot refer to symbols of such names")
+	}
+	if s.Section == nil {
+		return 0, u.refuse(s.Name, "it is a number that the linker computed (an absolute symbol), which the running kernel does not list")
+	}
+	if l.sympos[t] == nil {
+		l.sympos[t] = named(t.file)
+	}
+	all := l.sympos[t][s.Name]
+	if len(all) < 2 {
+		return 0, nil
+	}
+	if t == l.kernel {
+		all = slices.Clone(all)
+		slices.SortStableFunc(all, func(a, b *object.Symbol) int {
+			if a.Value < b.Value {
+				return -1
+			}
+			if a.Value > b.Value {
+				return 1
+			}
+			return 0
+		})
+	}
+	return slices.Index(all, s) + 1, nil
+}
+
+// named lists the symbols that kallsyms has, by name.
+func named(f *object.File) map[string][]*object.Symbol {
+	list := map[string][]*object.Symbol{}
+	for _, s := range f.Symbols {
+		if s.Section != nil && s.Name != "" && s.Type != elf.STT_SECTION && s.Type != elf.STT_FILE {
+			list[s.Name] = append(list[s.Name], s)
+		}
+	}
+	return list
+}
+
+// outside refers to what the unit's own object does not have: of a module, what the kernel
+// or another module exports.
+func (l *livepatch) outside(e *emitter, u *emittedUnit, n *node, s *object.Symbol) (*object.BuildSymbol, error) {
+	if u.target == l.kernel {
+		return nil, u.refuse(n.name, "it refers to %q, which the kernel does not have", s.Name)
+	}
+	if found := l.kernel.global(s); found != nil {
+		if _, exported := l.exports[s.Name]; !exported {
+			return nil, u.refuse(n.name, "it refers to %q, which the kernel does not export to modules", s.Name)
+		}
+		return l.reference(e, u, l.kernel, found, false)
+	}
+	var names []string
+	for name := range l.modules {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if found := l.modules[name].global(s); found != nil && name != u.target.module {
+			return l.reference(e, u, l.modules[name], found, false)
+		}
+	}
+	return nil, u.refuse(n.name, "it refers to %q, which neither the kernel exports nor a module that %s depends on", s.Name, u.target.module)
+}
+
+// redirect notes that n takes the place of a function, and adds the entries about it.
+func (l *livepatch) redirect(e *emitter, u *emittedUnit, n *node) error {
+	if n.isFunction() && n.twin != nil && n.parent == nil && n.twin.traceable() {
+		s, err := e.lookUp(u, n.twin.primary)
+		if err != nil {
+			return err
+		}
+		position, err := l.position(u, u.target, s)
+		if err != nil {
+			return err
+		}
+		o := l.object(u.target.module)
+		o.Redirects = append(o.Redirects, Redirect{Name: s.Name, Position: position, Symbol: n.newName})
+	}
+	return l.emitSpecial(e, u, n)
+}
+
+func (l *livepatch) object(module string) *PatchedObject {
+	if l.patched[module] == nil {
+		l.patched[module] = &PatchedObject{Module: module, Hooks: map[patchobject.HookKind]string{}}
+	}
+	return l.patched[module]
+}
+
+// objects lists what is patched. Functions that run around a change alone change nothing.
+func (l *livepatch) objects() (list []PatchedObject) {
+	for _, o := range l.patched {
+		if len(o.Redirects) > 0 {
+			list = append(list, *o)
+		}
+	}
+	slices.SortFunc(list, func(a, b PatchedObject) int { return strings.Compare(a.Module, b.Module) })
+	return list
+}
+
+// hook notes the function that a hook's entry names.
+func (l *livepatch) hook(u *emittedUnit, n *node) error {
+	kind := patchobject.HookKind(strings.TrimPrefix(n.section.Name, patchobject.HookPrefix))
+	switch kind {
+	case patchobject.PreApply, patchobject.PostApply, patchobject.PreRemove, patchobject.PostRemove:
+	default:
+		return u.refuse(n.name, "there are no hooks of the kind %q", kind)
+	}
+	o := l.object(u.target.module)
+	for _, r := range n.relocs {
+		to, inside := u.patched.refersTo(n, r)
+		if !inside || !to.node.isFunction() || u.sections[to.node] == nil || to.node.newName == "" {
+			return u.refuse(n.name, "the hook is no function of this source file")
+		}
+		if o.Hooks[kind] != "" {
+			return u.refuse(to.node.name, "a second hook of the kind %q: the kernel calls one for each object that is patched", kind)
+		}
+		o.Hooks[kind] = to.node.newName
+	}
+	return nil
+}
+
+// emitSpecial adds the entries about n to the patch's tables.
+func (l *livepatch) emitSpecial(e *emitter, u *emittedUnit, n *node) error {
+	for _, entry := range n.special {
+		relocs, wanted, err := l.bindEntry(e, u, n, entry)
+		if err != nil {
+			return err
+		}
+		if !wanted {
+			continue
+		}
+		e.append(entry, relocs)
+		if entry.companion != nil {
+			e.append(entry.companion, nil)
+		}
+	}
+	return nil
+}
+
+// append adds an entry to the section of its name.
+func (e *emitter) append(entry *node, relocs []object.BuildReloc) {
+	s := e.tables[entry.name]
+	if s == nil {
+		s = e.out.AddSection(&object.BuildSection{
+			Name: entry.name, Type: elf.SHT_PROGBITS, Flags: entry.section.Flags & (elf.SHF_ALLOC | elf.SHF_WRITE), Align: entry.section.Align,
+		})
+		e.tables[entry.name] = s
+	}
+	for _, r := range relocs {
+		r.Offset += uint64(len(s.Data))
+		s.Relocs = append(s.Relocs, r)
+	}
+	s.Data = append(s.Data, entry.data...)
+}
+
+// bindEntry finds what an entry about n refers to. An entry that is left out makes the code
+// do what it does by itself: a place for tracing stays off.
+func (l *livepatch) bindEntry(e *emitter, u *emittedUnit, n, entry *node) (relocs []object.BuildReloc, wanted bool, err error) {
+	key, hasKey := keyOf(entry)
+	for _, r := range entry.relocs {
+		typ, err := e.arch.Reloc(r.Type)
+		if err != nil {
+			return nil, false, u.refuse(n.name, "section %q: %v", entry.name, err)
+		}
+		symbol, addend, err := e.resolve(u, entry, typ, r)
+		if err != nil {
+			return nil, false, err
+		}
+		if reached, _, ok := ParseReference(symbol.Name); ok && reached != vmlinux {
+			switch {
+			case hasKey && (strings.HasPrefix(key.Symbol.Name, "__tracepoint_") || strings.HasPrefix(key.Symbol.Name, "__SCK__tp_func_")):
+				l.notes = append(l.notes, fmt.Sprintf("%s: %s: the new code does not report to the tracepoint %s of the module", u.source, n.name, strings.TrimPrefix(strings.TrimPrefix(key.Symbol.Name, "__tracepoint_"), "__SCK__tp_func_")))
+				return nil, false, nil
+			case hasKey:
+				return nil, false, u.refuse(n.name, "it depends on the static key or static call %q of module %s, which need not be there when the patch is loaded", key.Symbol.Name, reached)
+			}
+			return nil, false, u.refuse(n.name, "section %q refers to module %s, which need not be there when the patch is loaded", entry.name, reached)
+		}
+		relocs = append(relocs, object.BuildReloc{Offset: r.Offset, Type: r.Type, Symbol: symbol, Addend: addend})
+	}
+	return relocs, true, nil
+}
+
+// isKey reports whether a variable is the key that code is switched by.
+func (p *pair) isKey(n *node) bool {
+	for _, f := range p.patched.nodes {
+		for _, entry := range f.special {
+			key, ok := keyOf(entry)
+			if !ok {
+				continue
+			}
+			if to, inside := p.patched.refersTo(entry, key); inside && to.node == n {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,119 @@
+package kernelbuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/openeuler/syscare/engine/build"
+)
+
+// unit is one source file of the kernel, and how the kernel's build compiles it.
+type unit struct {
+	Source string // relative to the tree
+	Module string // name of the module that it belongs to; "" for the kernel itself
+
+	object  string // of the kernel's build, relative to Tree.Out
+	command string // that makes it, for a shell
+	crcs    map[string]uint32
+}
+
+// NotCompiledError is a source file that the kernel's build does not compile.
+type NotCompiledError struct {
+	Source string
+	Err    error
+}
+
+// Error names the file.
+func (e *NotCompiledError) Error() string {
+	return fmt.Sprintf("%s: the kernel's build does not compile it: %v", e.Source, e.Err)
+}
+
+func (e *NotCompiledError) Unwrap() error { return e.Err }
+
+// record lets the kernel's build compile the units as they were for the shipped kernel, and
+// notes how.
+func (t *Tree) record(ctx context.Context, units []*unit) error {
+	var targets []string
+	for _, u := range units {
+		u.object = strings.TrimSuffix(u.Source, ".c") + ".o"
+		targets = append(targets, u.object)
+	}
+	if err := t.make(ctx, targets...); err != nil {
+		var failed *build.CommandError
+		if errors.As(err, &failed) && len(units) == 1 {
+			return &NotCompiledError{units[0].Source, err}
+		}
+		return err
+	}
+	for _, u := range units {
+		dir, base := filepath.Split(u.object)
+		text, err := os.ReadFile(filepath.Join(t.Out, dir, "."+base+".cmd"))
+		if err != nil {
+			return err
+		}
+		if err := u.readCommand(string(text)); err != nil {
+			return fmt.Errorf("%s: %w", u.Source, err)
+		}
+	}
+	return nil
+}
+
+var (
+	// commandLine is how scripts/Kbuild.include notes the command that made a file.
+	commandLine = regexp.MustCompile(`(?m)^(?:saved)?cmd_\S+ := (.*)$`)
+	// crcLine is how scripts/Makefile.build notes the sum of an exported symbol's type.
+	crcLine = regexp.MustCompile(`(?m)^#SYMVER (\S+) (0x[0-9a-fA-F]{1,8})$`)
+)
+
+// readCommand reads the file that the kernel's build leaves beside an object.
+func (u *unit) readCommand(text string) error {
+	m := commandLine.FindStringSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("the kernel's build does not note how it compiles the file")
+	}
+	u.command = strings.NewReplacer("$$", "$", `\#`, "#").Replace(m[1])
+	if !strings.Contains(u.command, " -o "+u.object+" ") {
+		return fmt.Errorf("the command that compiles the file is not understood: %s", u.command)
+	}
+	u.crcs = map[string]uint32{}
+	for _, m := range crcLine.FindAllStringSubmatch(text, -1) {
+		crc, err := strconv.ParseUint(m[2], 0, 32)
+		if err != nil {
+			return err
+		}
+		u.crcs[m[1]] = uint32(crc)
+	}
+	return nil
+}
+
+var dependencyFile = regexp.MustCompile(`-Wp,-MM?D,\S+`)
+
+// compile makes the unit's object as out, with more flags. The tools that the kernel's build
+// runs on an object (objtool) are run on it as well.
+func (t *Tree) compile(ctx context.Context, u *unit, out string, flags ...string) error {
+	command := dependencyFile.ReplaceAllString(u.command, "-Wp,-MMD,"+out+".d")
+	command = strings.Replace(command, " -o "+u.object+" ", " "+strings.Join(flags, " ")+" -o "+out+" ", 1)
+	command = replaceWord(command, u.object, out)
+	err := build.RunCommand(ctx, t.Log, t.Out, environment(), []string{"sh", "-c", "set -e; " + command})
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", u.Source, err)
+	}
+	return nil
+}
+
+// replaceWord replaces a name where it stands alone in a command.
+func replaceWord(command, name, by string) string {
+	words := strings.Split(command, " ")
+	for i, w := range words {
+		if w == name {
+			words[i] = by
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -30,15 +30,9 @@ var hostArchs = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "riscv6
 // checking that it belongs to the source package. Files with the same build ID
 // count once.
 func ExtractDebuginfo(ctx context.Context, file string, source *rpmfile.Package, dir string) ([]DebugFile, error) {
-	p, err := rpmfile.Open(file)
+	p, err := openBuiltFrom(file, source)
 	if err != nil {
 		return nil, err
-	}
-	if err := p.WantBinary(hostArchs[runtime.GOARCH]); err != nil {
-		return nil, err
-	}
-	if want := source.FullName() + ".src.rpm"; p.SourceRPM != want && p.SourceRPM != source.FullName()+".nosrc.rpm" {
-		return nil, fmt.Errorf("package %q: %w: it was built from %s, the source package is %s", file, ErrOtherBuild, p.SourceRPM, want)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot unpack %q: %w", file, err)
@@ -71,6 +65,21 @@ func ExtractDebuginfo(ctx context.Context, file string, source *rpmfile.Package,
 		return nil, fmt.Errorf("package %q: %w", file, ErrNoDebugFiles)
 	}
 	return files, nil
+}
+
+// openBuiltFrom opens a package for this machine that was built from a source package.
+func openBuiltFrom(file string, source *rpmfile.Package) (*rpmfile.Package, error) {
+	p, err := rpmfile.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.WantBinary(hostArchs[runtime.GOARCH]); err != nil {
+		return nil, err
+	}
+	if want := source.FullName() + ".src.rpm"; p.SourceRPM != want && p.SourceRPM != source.FullName()+".nosrc.rpm" {
+		return nil, fmt.Errorf("package %q: %w: it was built from %s, the source package is %s", file, ErrOtherBuild, p.SourceRPM, want)
+	}
+	return p, nil
 }
 
 // targetPath derives the installed path from that of a debug file:

@@ -85,6 +85,11 @@ func (t *Tree) Rebuild(ctx context.Context, env []string, jobs int, log io.Write
 	return t.build(ctx, env, jobs, log, "--short-circuit")
 }
 
+// Prepare runs the package's preparation only.
+func (t *Tree) Prepare(ctx context.Context, jobs int, log io.Writer) error {
+	return t.build(ctx, nil, jobs, log, "-bp")
+}
+
 func (t *Tree) build(ctx context.Context, env []string, jobs int, log io.Writer, how ...string) error {
 	err := t.rpmbuild(ctx, env, jobs, log, how)
 	var missing *MissingDependenciesError
@@ -101,7 +106,10 @@ func (t *Tree) build(ctx context.Context, env []string, jobs int, log io.Writer,
 
 func (t *Tree) rpmbuild(ctx context.Context, env []string, jobs int, log io.Writer, how []string) error {
 	n := strconv.Itoa(jobs)
-	argv := append(append([]string{"rpmbuild", "-bc", "--noclean", "--nocheck"}, how...), directories(t.Topdir)...)
+	if !slices.Contains(how, "-bp") {
+		how = append([]string{"-bc", "--noclean", "--nocheck"}, how...)
+	}
+	argv := append(append([]string{"rpmbuild"}, how...), directories(t.Topdir)...)
 	argv = append(argv, "--define", "_smp_build_ncpus "+n, t.Spec)
 	place := &workPlace{}
 	// rpmbuild's messages are read, so they must not be translated.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/openeuler/syscare/engine/kernel"
 	"github.com/openeuler/syscare/engine/object"
-	"github.com/openeuler/syscare/state/kernelengine"
 	"github.com/openeuler/syscare/state/metadata"
 	"github.com/openeuler/syscare/tests/vm"
 )
@@ -44,7 +44,7 @@ func livepatchModules(t *testing.T, v *vm.Machine) (dir string) {
 		objects = append(objects, strings.TrimSuffix(filepath.Base(path), ".c")+".o")
 	}
 	// That of a patch is called after its entity.
-	named := kernelengine.ModuleName(kernelEntity)
+	named := kernel.NameFor(kernelEntity)
 	copyTo(t, "testdata/livepatch/cmdline.c", filepath.Join(dir, named+".c"))
 	objects = append(objects, named+".o")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "Makefile"), []byte("obj-m := "+strings.Join(objects, " ")+"\n"), 0o644))
@@ -130,7 +130,7 @@ func livepatchModulesGoInAndOut(t *testing.T, v *vm.Machine) {
 
 // kernelPatchLives takes a patch through its life, over a boot.
 func kernelPatchLives(t *testing.T, v *vm.Machine) {
-	named := kernelengine.ModuleName(kernelEntity)
+	named := kernel.NameFor(kernelEntity)
 	notes, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(v.Run("base64 /sys/kernel/notes"), "\n", ""))
 	require.NoError(t, err)
 	sum := strings.Fields(v.Run("sha256sum /root/" + named + ".ko"))[0]

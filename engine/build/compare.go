@@ -213,11 +213,11 @@ func (r *runner) entity(ctx context.Context, t target, made map[*Unit]objects) (
 		entity.Contents[i].File = r.sourceName(c)
 	}
 	if r.Listings {
-		ofUnits := make([]objects, len(t.units))
+		ofUnits := make([]Compared, len(t.units))
 		for i, u := range t.units {
-			ofUnits[i] = made[u]
+			ofUnits[i] = Compared{made[u].original, made[u].patched}
 		}
-		entity.Listings, err = r.listings(ctx, built.Contents, ofUnits)
+		entity.Listings, err = Listings(ctx, r.WorkDir, built.Contents, ofUnits)
 	}
 	return entity, err
 }

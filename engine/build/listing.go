@@ -53,9 +53,12 @@ var (
 	addend      = regexp.MustCompile(`[-+]0x[0-9a-f]+$`)
 )
 
-// listings disassembles the functions among the contents of the units, whose objects
-// made has in the same order.
-func (r *runner) listings(ctx context.Context, contents []diff.Content, made []objects) ([]Listing, error) {
+// Compared are the paths of the two objects of a unit; "" for that which there is not.
+type Compared struct{ Original, Patched string }
+
+// Listings disassembles the functions among the contents of the units, whose objects
+// made has in the same order. It makes temporary files in work.
+func Listings(ctx context.Context, work string, contents []diff.Content, made []Compared) ([]Listing, error) {
 	old, fresh := make([][]string, len(made)), make([][]string, len(made)) // sections
 	for _, c := range contents {
 		if c.Function {
@@ -66,10 +69,10 @@ func (r *runner) listings(ctx context.Context, contents []diff.Content, made []o
 	before, after := make([]map[string][]instruction, len(made)), make([]map[string][]instruction, len(made))
 	for i, o := range made {
 		var err error
-		if before[i], err = r.disassemble(ctx, o.original, old[i]); err != nil {
+		if before[i], err = disassemble(ctx, o.Original, old[i]); err != nil {
 			return nil, err
 		}
-		if after[i], err = r.disassemble(ctx, o.patched, fresh[i]); err != nil {
+		if after[i], err = disassemble(ctx, o.Patched, fresh[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +81,7 @@ func (r *runner) listings(ctx context.Context, contents []diff.Content, made []o
 		if !c.Function {
 			continue
 		}
-		rows, err := r.align(ctx, before[c.Index][c.OldSection], after[c.Index][c.Section])
+		rows, err := align(ctx, work, before[c.Index][c.OldSection], after[c.Index][c.Section])
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +91,7 @@ func (r *runner) listings(ctx context.Context, contents []diff.Content, made []o
 }
 
 // disassemble gives the instructions of some sections of an object.
-func (r *runner) disassemble(ctx context.Context, path string, sections []string) (map[string][]instruction, error) {
+func disassemble(ctx context.Context, path string, sections []string) (map[string][]instruction, error) {
 	if path == "" { // of a new unit
 		return nil, nil
 	}
@@ -183,7 +186,7 @@ func constantTexts(path string) (map[string]string, error) {
 }
 
 // align puts the instructions of both side by side.
-func (r *runner) align(ctx context.Context, before, after []instruction) ([]Row, error) {
+func align(ctx context.Context, work string, before, after []instruction) ([]Row, error) {
 	text := func(list []instruction) []byte {
 		var b strings.Builder
 		for _, i := range list {
@@ -191,7 +194,7 @@ func (r *runner) align(ctx context.Context, before, after []instruction) ([]Row,
 		}
 		return []byte(b.String())
 	}
-	groups, err := differences(ctx, r.WorkDir, text(before), text(after))
+	groups, err := differences(ctx, work, text(before), text(after))
 	if err != nil {
 		return nil, err
 	}

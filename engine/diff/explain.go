@@ -21,6 +21,8 @@ const (
 	// changes neither its lines nor those of what is inlined into it: a macro, a type or
 	// a function that it calls changed.
 	Affected Reason = "affected"
+	// Caller is a function that is replaced because it calls one that cannot be redirected.
+	Caller Reason = "caller"
 	// New is a function or a variable that the fix adds.
 	New Reason = "new"
 	// Needed is data, or a part of a function, that something else in the patch uses.
@@ -34,8 +36,8 @@ type Content struct {
 	Name     string `json:"name"`
 	Function bool   `json:"function"` // else data
 	Reason   Reason `json:"reason"`
-	// Of names what the reason is about: the functions inlined, the one cloned, the
-	// one that needs it.
+	// Of names what the reason is about: the functions inlined, the one cloned or called,
+	// the one that needs it.
 	Of []string `json:"of,omitempty"`
 	// Unit is the source file that was compiled, File and Line where the function
 	// begins, before the fix; of a new one, where the fix puts it. "" and 0: unknown.
@@ -109,6 +111,8 @@ func (p *pair) reason(n *node, f *sourceFunction, before map[string]*sourceFunct
 	switch {
 	case n.parent != nil:
 		return Needed, []string{n.parent.name}
+	case n.calls != nil:
+		return Caller, []string{n.calls.name}
 	case n.neededBy != nil && n.neededBy.isHook():
 		return Hook, nil
 	case n.kind == kindAnonymous || n.copied:

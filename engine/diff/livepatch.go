@@ -391,7 +391,10 @@ func (l *livepatch) bindEntry(e *emitter, u *emittedUnit, n, entry *node) (reloc
 		if reached, _, ok := ParseReference(symbol.Name); ok && reached != vmlinux {
 			switch {
 			case hasKey && (strings.HasPrefix(key.Symbol.Name, "__tracepoint_") || strings.HasPrefix(key.Symbol.Name, "__SCK__tp_func_")):
-				l.notes = append(l.notes, fmt.Sprintf("%s: %s: the new code does not report to the tracepoint %s of the module", u.source, n.name, strings.TrimPrefix(strings.TrimPrefix(key.Symbol.Name, "__tracepoint_"), "__SCK__tp_func_")))
+				note := fmt.Sprintf("%s: %s: the new code does not report to the tracepoint %s of module %s", u.source, n.name, strings.TrimPrefix(strings.TrimPrefix(key.Symbol.Name, "__tracepoint_"), "__SCK__tp_func_"), reached)
+				if !slices.Contains(l.notes, note) {
+					l.notes = append(l.notes, note)
+				}
 				return nil, false, nil
 			case hasKey:
 				return nil, false, u.refuse(n.name, "it depends on the static key or static call %q of module %s, which need not be there when the patch is loaded", key.Symbol.Name, reached)

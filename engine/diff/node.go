@@ -53,6 +53,7 @@ type node struct {
 	special   []*node // of a function: the entries about it
 	companion *node   // of an entry: that of the companion section
 	byCallers bool    // of a function: those that call it are replaced instead of it
+	calls     *node   // of a function that is replaced for that alone: whom it calls
 	newName   string  // of the symbol of primary in the patch
 }
 
@@ -90,6 +91,9 @@ var (
 
 // baseName is name without what compilers renumber.
 func baseName(name string) string {
+	if strings.HasPrefix(name, "__UNIQUE_ID_") { // the kernel's __UNIQUE_ID() counts
+		return strings.TrimRight(name, "0123456789")
+	}
 	return numberSuffix.ReplaceAllString(cloneNumber.ReplaceAllString(name, ".$1"), "")
 }
 

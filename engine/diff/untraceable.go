@@ -32,7 +32,7 @@ func (p *pair) replaceCallers() {
 		for _, c := range callers {
 			for _, part := range []*node{c, c.child} {
 				if part != nil && part.twin != nil && !part.changed {
-					part.changed = true
+					part.changed, part.calls = true, n
 					queue = append(queue, part)
 				}
 			}

@@ -27,6 +27,12 @@ const (
 	signature = "~Module signature appended~\n"
 )
 
+// Prefix begins the names of our modules.
+const Prefix = "syscare_"
+
+// NameFor is what the module of an entity has to be called.
+func NameFor(uuid string) string { return Prefix + strings.ReplaceAll(uuid, "-", "_") }
+
 // moduleName is what the kernel takes for the name of a livepatch module: see
 // MODULE_NAME_LEN.
 var moduleName = regexp.MustCompile(`^[a-zA-Z0-9_]{1,55}$`)

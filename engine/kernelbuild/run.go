@@ -32,6 +32,11 @@ type Request struct {
 	Accept            diff.Accept
 	DryRun            bool // stop when it is known what is to be compiled: Result.Sources
 	KeepGoing         bool // find all that is refused, instead of the first of it
+	Listings          bool // disassemble the functions before and after
+
+	// Key and Certificate are files of the private key and the X.509 certificate that
+	// the module is signed with; "": it is not.
+	Key, Certificate string
 
 	Log      io.Writer    // commands and their output; may be nil
 	Logger   *slog.Logger // notes for people; may be nil
@@ -47,14 +52,12 @@ type Result struct {
 	Notes   []string
 	Checks  []string
 
-	objects []objects // of the sources
+	// Listings are of the functions among the contents, with Request.Listings.
+	Listings []build.Listing
 }
 
 // stageLink is a stage for Request.Progress, beside those of package build.
 const stageLink = "Linking the module"
-
-// objects are the paths of what was made of one source file.
-type objects struct{ original, patched string }
 
 // runner is one Build under way.
 type runner struct {
@@ -65,6 +68,7 @@ type runner struct {
 	exports map[string]diff.Export
 	plan    *build.Plan
 	units   []*unit
+	objects []build.Compared // of the units
 	result  Result
 }
 
@@ -145,7 +149,18 @@ func (r *runner) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.Progress(stageLink, 0, 0)
-	r.result.Module, err = r.Tree.link(ctx, filepath.Join(r.WorkDir, "module"), r.Name, r.result.Livepatch, r.exports)
+	dir := filepath.Join(r.WorkDir, "module")
+	if r.result.Module, err = r.Tree.link(ctx, dir, r.Name, r.result.Livepatch, r.exports); err != nil {
+		return err
+	}
+	if r.Key != "" {
+		if r.result.Module, err = r.Tree.sign(ctx, filepath.Join(dir, "signed.ko"), r.result.Module, r.Key, r.Certificate); err != nil {
+			return err
+		}
+	}
+	if r.Listings {
+		r.result.Listings, err = build.Listings(ctx, r.WorkDir, r.result.Contents, r.objects)
+	}
 	return err
 }
 
@@ -199,22 +214,22 @@ func (r *runner) compile(ctx context.Context) (err error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		r.result.objects = append(r.result.objects, objects{original: filepath.Join(dir, "original.o"), patched: filepath.Join(dir, "patched.o")})
+		r.objects = append(r.objects, build.Compared{Original: filepath.Join(dir, "original.o"), Patched: filepath.Join(dir, "patched.o")})
 	}
 	var done atomic.Int64
-	each := func(what func(objects) string) error {
+	each := func(what func(build.Compared) string) error {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(max(r.Tree.Jobs, 1))
 		for i, u := range r.units {
 			group.Go(func() error {
-				err := r.Tree.compile(ctx, u, what(r.result.objects[i]), flags...)
+				err := r.Tree.compile(ctx, u, what(r.objects[i]), flags...)
 				r.Progress(build.StageCompile, int(done.Add(1)), 2*len(r.units))
 				return err
 			})
 		}
 		return group.Wait()
 	}
-	if err := each(func(o objects) string { return o.original }); err != nil {
+	if err := each(func(o build.Compared) string { return o.Original }); err != nil {
 		return err
 	}
 	numbered, err := r.plan.Numbered(ctx, r.WorkDir)
@@ -234,7 +249,7 @@ func (r *runner) compile(ctx context.Context) (err error) {
 	if err := r.plan.Apply(numbered); err != nil {
 		return err
 	}
-	if err := each(func(o objects) string { return o.patched }); err != nil {
+	if err := each(func(o build.Compared) string { return o.Patched }); err != nil {
 		return fmt.Errorf("with the patches applied: %w", err)
 	}
 	return nil
@@ -275,7 +290,7 @@ func (r *runner) compare(ctx context.Context) error {
 		for _, part := range []struct {
 			path string
 			into **object.File
-		}{{filepath.Join(r.Tree.Out, u.object), &unit.Recorded}, {r.result.objects[i].original, &unit.Original}, {r.result.objects[i].patched, &unit.Patched}} {
+		}{{filepath.Join(r.Tree.Out, u.object), &unit.Recorded}, {r.objects[i].Original, &unit.Original}, {r.objects[i].Patched, &unit.Patched}} {
 			if *part.into, err = r.open(part.path); err != nil {
 				return err
 			}
@@ -285,6 +300,11 @@ func (r *runner) compare(ctx context.Context) error {
 	made, err := diff.BuildLivepatch(target, units, diff.Options{Accept: r.Accept, KeepGoing: r.KeepGoing, Touched: touched})
 	if err != nil {
 		return err
+	}
+	for i, c := range made.Contents {
+		if name, err := filepath.Rel(r.Tree.Source, c.File); err == nil && filepath.IsLocal(name) {
+			made.Contents[i].File = name
+		}
 	}
 	r.result.Livepatch = made
 	r.note(made.Notes...)

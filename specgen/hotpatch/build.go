@@ -34,6 +34,7 @@ type Request struct {
 	KeepGoing                      bool      // find all that is refused
 	DryRun                         bool      // only tell what would be compiled
 	NoCache                        bool      // neither use nor keep a recorded build
+	ModuleKey, ModuleCertificate   string    // files to sign a kernel's module with; "": it is not signed
 	Sign                           bool      // sign the packages
 	SignKey                        string    // with this key; "": what RPM's macros name
 	Report                         string    // write a page about the patch to this file; "": do not
@@ -138,6 +139,7 @@ type builder struct {
 	replaces []metadata.Obsolete // packages of earlier patches that this one contains
 	warnings []string
 	checks   []string
+	kernel   *kernelInput // nil if the patch is for programs
 }
 
 func (b *builder) say(name string) {
@@ -178,6 +180,13 @@ func (b *builder) prepare(ctx context.Context) error {
 	}
 	if err := b.source.WantSource(); err != nil {
 		return err
+	}
+	isKernel, err := b.isKernel()
+	if err != nil {
+		return err
+	}
+	if isKernel {
+		return b.prepareKernel(ctx)
 	}
 	if err := b.findTree(ctx); err != nil {
 		return err
@@ -235,7 +244,7 @@ func (b *builder) record(ctx context.Context) error {
 		b.warnings = append(b.warnings, "build requirements that cannot be looked for on this machine: "+strings.Join(b.tree.Unknown, ", "))
 	}
 	if err == nil && b.entry != nil {
-		err = b.entry.complete(b.tree, b.recorded)
+		err = b.entry.complete(b.tree, b.recorded.Units())
 	}
 	return err
 }
@@ -293,6 +302,9 @@ func (b *builder) compile(ctx context.Context) ([]build.Entity, error) {
 	id, err := b.identity()
 	if err != nil {
 		return nil, err
+	}
+	if b.kernel != nil {
+		return b.compileKernel(ctx, id, strip)
 	}
 	if err := b.record(ctx); err != nil {
 		return nil, err

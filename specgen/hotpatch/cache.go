@@ -48,10 +48,10 @@ func cacheHome() (string, error) {
 	return filepath.Join(dir, "syscare", "builds"), err
 }
 
-// openEntry takes the entry of a source package. It returns nil if there can be none
+// openEntry takes the entry of a source package, and of more files. It returns nil if there can be none
 // now, for the reason that is returned with it: somebody else uses it, or there is no
 // place for it. Then the build does without.
-func openEntry(source *rpmfile.Package, tool string) (*entry, error) {
+func openEntry(source *rpmfile.Package, tool string, more ...string) (*entry, error) {
 	home, err := cacheHome()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func openEntry(source *rpmfile.Package, tool string) (*entry, error) {
 	if strings.ContainsAny(home, " \t\n:") {
 		return nil, fmt.Errorf("%s: compilers cannot be given paths with blanks or colons", home)
 	}
-	key, err := cacheKey(source, tool)
+	key, err := cacheKey(tool, append([]string{source.Path}, more...))
 	if err != nil {
 		return nil, err
 	}
@@ -101,15 +101,18 @@ func lockEntry(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// cacheKey names what a recorded build is made of: the source package, the tools,
+// cacheKey names what a recorded build is made of: files of packages, the tools,
 // what steers them, and us.
-func cacheKey(source *rpmfile.Package, tool string) (string, error) {
-	digest, err := fileDigest(source.Path)
-	if err != nil {
-		return "", err
-	}
+func cacheKey(tool string, files []string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "1 %s\n%s\n", tool, digest)
+	fmt.Fprintf(h, "1 %s\n", tool)
+	for _, path := range files {
+		digest, err := fileDigest(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s\n", digest)
+	}
 	for _, name := range []string{"PATH", "CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LD_LIBRARY_PATH", "SOURCE_DATE_EPOCH"} {
 		fmt.Fprintf(h, "%s=%q\n", name, os.Getenv(name))
 	}
@@ -153,21 +156,29 @@ func (e *entry) manifest() (manifest, error) {
 
 // open gives the recorded build; ok is false if there is none yet.
 func (e *entry) open() (tree *specgen.Tree, recording *build.Recording, ok bool, err error) {
-	m, err := e.manifest()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, false, nil
-	}
-	if err != nil {
+	if tree, ok, err = e.openTree(); !ok || err != nil {
 		return nil, nil, false, err
 	}
 	recording, err = build.OpenRecording(e.dir)
-	return specgen.OpenTree(filepath.Join(e.dir, "topdir"), m.Spec, m.Subdir), recording, err == nil, err
+	return tree, recording, err == nil, err
+}
+
+// openTree gives the source tree alone.
+func (e *entry) openTree() (tree *specgen.Tree, ok bool, err error) {
+	m, err := e.manifest()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return specgen.OpenTree(filepath.Join(e.dir, "topdir"), m.Spec, m.Subdir), true, nil
 }
 
 // complete says that the entry has all of the build.
-func (e *entry) complete(tree *specgen.Tree, recording *build.Recording) error {
+func (e *entry) complete(tree *specgen.Tree, units []*build.Unit) error {
 	m := manifest{Spec: filepath.Base(tree.Spec), Subdir: tree.Subdir()}
-	if err := m.mark(e.dir, recording.Units()); err != nil {
+	if err := m.mark(e.dir, units); err != nil {
 		return err
 	}
 	data, err := json.Marshal(m)

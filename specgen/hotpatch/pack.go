@@ -27,6 +27,9 @@ func (b *builder) describe(entities []build.Entity) (*specgen.Content, error) {
 			Name: b.source.Name, Epoch: b.source.Epoch, Version: b.source.Version, Release: b.source.Release, Arch: b.PatchArch,
 		},
 	}
+	if b.kernel != nil {
+		p.Type = metadata.KernelPatch
+	}
 	content := &specgen.Content{Patch: p, Patches: b.patches, Source: b.source.Path}
 	if content.BuildTime, err = specgen.BuildTime(b.source.BuildTime); err != nil {
 		return nil, err

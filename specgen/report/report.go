@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/openeuler/syscare/engine/build"
 	"github.com/openeuler/syscare/engine/diff"
+	"github.com/openeuler/syscare/engine/object"
 	"github.com/openeuler/syscare/engine/patchobject"
 	"github.com/openeuler/syscare/state/metadata"
 )
@@ -84,7 +86,7 @@ func count(digits string) int {
 var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"why": Why, "place": Place, "bound": bound, "same": sameRows,
+	"why": Why, "place": Place, "same": sameRows,
 }).Parse(pageText))
 
 // entityView is an entity with what its patch object says.
@@ -92,7 +94,12 @@ type entityView struct {
 	build.Entity
 	Size      int
 	Addresses map[string]patchobject.Function
-	Binds     []patchobject.Bind
+	Uses      []use
+}
+
+// use is something outside of the patch that its code refers to.
+type use struct {
+	Name, Place string
 }
 
 // Write writes the page.
@@ -104,22 +111,61 @@ func Write(w io.Writer, in Input) error {
 		Bytes     int
 	}{Input: in}
 	for _, e := range in.Entities {
-		parsed, err := patchobject.Parse(e.Object)
-		if err != nil {
-			return fmt.Errorf("report on %s: %w", e.Name, err)
-		}
 		v := entityView{Entity: e, Size: len(e.Object), Addresses: map[string]patchobject.Function{}}
-		for _, f := range parsed.Funcs {
-			v.Addresses[f.Name] = f
+		read := v.readObject
+		if in.Patch.Type == metadata.KernelPatch {
+			read = v.readModule
 		}
-		for _, name := range slices.Sorted(maps.Keys(parsed.Binds)) {
-			v.Binds = append(v.Binds, parsed.Binds[name])
+		if err := read(); err != nil {
+			return fmt.Errorf("report on %s: %w", e.Name, err)
 		}
 		view.Entities = append(view.Entities, v)
 		view.Functions += len(e.Functions)
 		view.Bytes += len(e.Object)
 	}
 	return page.Execute(w, view)
+}
+
+// readObject reads what the patch object for a program says.
+func (v *entityView) readObject() error {
+	parsed, err := patchobject.Parse(v.Object)
+	if err != nil {
+		return err
+	}
+	for _, f := range parsed.Funcs {
+		v.Addresses[f.Name] = f
+	}
+	for _, name := range slices.Sorted(maps.Keys(parsed.Binds)) {
+		b := parsed.Binds[name]
+		v.Uses = append(v.Uses, use{b.Symbol, bound(b)})
+	}
+	return nil
+}
+
+// readModule reads what a livepatch module refers to.
+func (v *entityView) readModule() error {
+	f, err := object.Read(bytes.NewReader(v.Object))
+	if err != nil {
+		return err
+	}
+	for _, s := range f.Symbols {
+		if s.Name == "" || s.Section != nil {
+			continue
+		}
+		rest, own := strings.CutPrefix(s.Name, ".klp.sym.")
+		if !own {
+			v.Uses = append(v.Uses, use{s.Name, "exported by the kernel to modules"})
+			continue
+		}
+		of, name, _ := strings.Cut(rest, ".")
+		name, position, _ := strings.Cut(name, ",")
+		place := "the own one of " + of
+		if position != "0" {
+			place += ", number " + position + " of this name"
+		}
+		v.Uses = append(v.Uses, use{name, place})
+	}
+	return nil
 }
 
 // Why says in words why something is in a patch.
@@ -142,6 +188,8 @@ func Why(c diff.Content) string {
 			return "part of " + of
 		}
 		return "used by " + of
+	case diff.Caller:
+		return "calls " + of + ", which cannot be redirected itself"
 	case diff.Hook:
 		return "called when the patch is applied or removed"
 	case diff.Affected:

@@ -20,12 +20,8 @@ import (
 	"github.com/openeuler/syscare/state"
 )
 
-const (
-	// pid is the kernel's number among processes.
-	pid = 0
-	// prefix begins the names of our modules.
-	prefix = "syscare_"
-)
+// pid is the kernel's number among processes.
+const pid = 0
 
 // errNoCode says that the kernel cannot be given a patch whose files are gone.
 var errNoCode = errors.New("the patch's module cannot be read any more; reinstall its package")
@@ -38,9 +34,6 @@ type engine struct {
 
 // With adds the kernel to what an engine of processes reaches.
 func With(processes state.Engine, log *slog.Logger) state.Engine { return &engine{processes, log} }
-
-// ModuleName is what the module of an entity has to be called.
-func ModuleName(uuid string) string { return prefix + strings.ReplaceAll(uuid, "-", "_") }
 
 // Find gives the kernel for its build ID, else processes.
 func (e *engine) Find(ctx context.Context, id object.BuildID) ([]state.Process, error) {
@@ -56,13 +49,13 @@ func (e *engine) Presence(ctx context.Context, p state.Process) (map[string]stat
 	if p.PID != pid {
 		return e.Engine.Presence(ctx, p)
 	}
-	modules, err := kernel.List(prefix)
+	modules, err := kernel.List(kernel.Prefix)
 	if err != nil {
 		return nil, Translate(err)
 	}
 	carries := map[string]state.Presence{}
 	for name, is := range modules {
-		uuid := strings.ReplaceAll(strings.TrimPrefix(name, prefix), "_", "-")
+		uuid := strings.ReplaceAll(strings.TrimPrefix(name, kernel.Prefix), "_", "-")
 		switch is {
 		case kernel.Enabled, kernel.Moving:
 			carries[uuid] = state.Active
@@ -79,7 +72,7 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 		return e.Engine.Bring(ctx, p, entity, want, t)
 	}
 	report := state.Report{Process: p, Entity: "kernel", Attempts: 1}
-	name := ModuleName(entity.UUID)
+	name := kernel.NameFor(entity.UUID)
 	options := kernel.Options{Timeout: t.Timeout, Progress: func(left int) {
 		e.log.Info("tasks of the kernel are being moved", "module", name, "left", left)
 	}}
@@ -100,7 +93,7 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 	}
 	if entity.Retires != nil {
 		// Both are there: the new one is in force, and the old one can go.
-		if err := kernel.Remove(ctx, ModuleName(entity.Retires.UUID), options); err != nil {
+		if err := kernel.Remove(ctx, kernel.NameFor(entity.Retires.UUID), options); err != nil {
 			return report, Translate(errors.Join(err, kernel.Remove(context.WithoutCancel(ctx), name, options)))
 		}
 	}

@@ -15,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/openeuler/syscare/tests/debian"
+	"github.com/openeuler/syscare/tests/kernelrpm"
 )
 
 // packages are those that the machine has beside the essential ones.
-const packages = "systemd,systemd-sysv,dbus,polkitd,udev,initramfs-tools,linux-image-cloud-amd64,procps,rpm,dnf,gpg"
+const packages = "systemd,systemd-sysv,dbus,polkitd,udev,initramfs-tools,linux-image-" + kernelrpm.Release + ",procps,rpm,dnf,gpg"
 
 // bootTime is what a boot may take, on an emulated processor beside other work.
 const bootTime = 2 * time.Minute
@@ -63,7 +64,7 @@ func (m *Machine) system() string {
 	m.t.Helper()
 	cache, err := debian.Cache()
 	require.NoError(m.t, err)
-	dir := filepath.Join(cache, "vm-3") // the number counts changes of what is in it
+	dir := filepath.Join(cache, "vm-4") // the number counts changes of what is in it
 	unlock, err := debian.Lock(filepath.Join(cache, "vm.lock"))
 	require.NoError(m.t, err)
 	defer unlock()

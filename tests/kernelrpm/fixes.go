@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/openeuler/syscare/tests/debian"
 )
@@ -15,10 +16,22 @@ type Fix struct {
 	Name  string
 	CVE   string
 	Files []string
+	// Function is one that the fix changes, and Use a script that comes through it.
+	Function, Use string
 }
 
-// Fixes are fixes of vulnerabilities, each with all that was changed in its files.
-var Fixes = []Fix{}
+// Fixes are fixes of vulnerabilities, each with all that was changed in its files. What
+// they change is races and barriers, which nothing shows.
+var Fixes = []Fix{
+	{Name: "keys", CVE: "CVE-2026-99040", Files: []string{"security/keys/key.c"}, Function: "key_create_or_update",
+		Use: `python3 -c 'import ctypes; c = ctypes.CDLL(None); assert c.syscall(248, b"user", b"a", b"b", 1, -2) > 0'`},
+	{Name: "rmap", CVE: "CVE-2026-98507", Files: []string{"mm/rmap.c"}, Function: "__anon_vma_prepare", Use: "for i in 1 2 3 4; do /bin/true; done"},
+	{Name: "inode", CVE: "CVE-2026-99080", Files: []string{"fs/inode.c"}, Function: "clear_inode",
+		Use: "for i in $(seq 50); do echo text >/tmp/file$i; done; sync; rm /tmp/file*; echo 2 >/proc/sys/vm/drop_caches"},
+	{Name: "landlock", CVE: "CVE-2026-97594", Files: []string{"security/landlock/fs.c"}, Function: "current_check_refer_path", Use: "touch /tmp/a; mkdir -p /tmp/d; mv /tmp/a /tmp/d/a"},
+	{Name: "selinux", CVE: "CVE-2026-99052", Files: []string{"security/selinux/hooks.c"}, Function: "selinux_set_mnt_opts", Use: "mount -t tmpfs none /mnt; umount /mnt"},
+	{Name: "em-text", CVE: "CVE-2026-98969", Files: []string{"net/sched/em_text.c"}, Function: "em_text_change", Use: "modprobe em_text; rmmod em_text; modprobe em_text"},
+}
 
 // makeFixes makes a patch file of each fix in dir/fixes, and keeps the sources of this
 // kernel that are needed in dir/trees/a.
@@ -27,13 +40,13 @@ func makeFixes(ctx context.Context, dir, now, next string, log io.Writer) error 
 	fixes := filepath.Join(dir, "fixes")
 	for tree, archive := range map[string]string{"a": now, "b": next} {
 		args := []string{"-xf", archive, "-C", filepath.Join(work, tree), "--strip-components=1"}
-		for _, file := range sources {
-			args = append(args, "linux-source-6.1/"+file)
-		}
+		files := slices.Clone(sources)
 		for _, fix := range Fixes {
-			for _, file := range fix.Files {
-				args = append(args, "linux-source-6.1/"+file)
-			}
+			files = append(files, fix.Files...)
+		}
+		slices.Sort(files)
+		for _, file := range slices.Compact(files) { // tar finds each once
+			args = append(args, "linux-source-6.1/"+file)
 		}
 		if err := os.MkdirAll(filepath.Join(work, tree), 0o755); err != nil {
 			return err

@@ -23,8 +23,15 @@ func TestPackages(t *testing.T) {
 		require.NoError(t, err)
 	}
 	patch := filepath.Join(t.TempDir(), "a.patch")
-	require.NoError(t, p.Patch(t.Context(), patch, Edit{"fs/proc/cmdline.c", "", "int a;\n"}))
+	cmdline := func(text string) []Edit { return []Edit{{"fs/proc/cmdline.c", "", text}} }
+	require.NoError(t, p.Patch(t.Context(), patch, cmdline("int a;\n"), cmdline("int b;\n")))
 	text, err := os.ReadFile(patch)
 	require.NoError(t, err)
-	t.Log(string(text))
+	require.Regexp(t, `(?m)^--- a/fs/proc/cmdline\.c\n\+\+\+ b/fs/proc/cmdline\.c\n(?s:.*)\n\+int b;\n int a;\n`, string(text))
+	require.Error(t, p.Patch(t.Context(), patch, nil, []Edit{{"fs/proc/cmdline.c", "no such text", ""}}))
+	for _, fix := range Fixes {
+		text, err := os.ReadFile(filepath.Join(p.Fixes, fix.Name+".patch"))
+		require.NoError(t, err)
+		require.Contains(t, string(text), "+++ b/"+fix.Files[0]+"\n")
+	}
 }

@@ -51,6 +51,7 @@ debian_needs=(
     "flex|flex||likewise"
     "bc|bc||computes a header of the kernel"
     "pahole|dwarves||is asked by the kernel's build what its debug information can be"
+    "depmod|kmod||lists the modules of such a machine"
     "/usr/include/libelf.h|libelf-dev||is needed by the kernel's objtool"
     "/usr/include/openssl/ssl.h|libssl-dev||is needed by the kernel's sign-file"
     "ccache|ccache||likewise"

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/kernelbuild"
@@ -65,6 +66,64 @@ func ExtractKernel(ctx context.Context, files []string, source *rpmfile.Package,
 	}
 	return OpenKernel(dir)
 }
+
+// ExtractModules unpacks the debug information of the modules in packages that belong to
+// another source package than the kernel's.
+func ExtractModules(ctx context.Context, files []string, source *rpmfile.Package, dir string) ([]kernelbuild.ModuleFile, error) {
+	var modules []kernelbuild.ModuleFile
+	for i, file := range files {
+		p, err := openBuiltFrom(file, source)
+		if err != nil {
+			return nil, err
+		}
+		into := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.MkdirAll(into, 0o755); err != nil {
+			return nil, err
+		}
+		entries, err := p.Extract(ctx, into, rpmfile.ExtractOptions{Filter: func(e rpmfile.Entry) bool {
+			return e.Mode.IsRegular() && modulePlace.MatchString(e.Name)
+		}})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			modules = append(modules, kernelbuild.ModuleFile{Path: filepath.Join(into, e.Name), Place: modulePlace.FindStringSubmatch(e.Name)[1]})
+		}
+	}
+	if len(modules) == 0 {
+		return nil, fmt.Errorf("the packages %s have no kernel module: %w", strings.Join(files, ", "), ErrNoDebugFiles)
+	}
+	return modules, nil
+}
+
+// ModuleSources is the directory in the prepared sources that the kernel's build is to be
+// called for: the one with the file that says what modules there are.
+func (t *Tree) ModuleSources() (string, error) {
+	var found []string
+	root := filepath.Join(t.Topdir, "BUILD")
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() != "Kbuild" && d.Name() != "Makefile" {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if dir := filepath.Dir(file); err == nil && modulesListed.Match(text) && !slices.Contains(found, dir) {
+			found = append(found, dir)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	// One that the others are below is the one that leads to them.
+	for _, dir := range found {
+		if !slices.ContainsFunc(found, func(other string) bool { return other != dir && !strings.HasPrefix(other, dir+"/") }) {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("%d directories of its prepared sources say which kernel modules there are (obj-m), and none leads to all: one is needed", len(found))
+}
+
+var modulesListed = regexp.MustCompile(`(?m)^\s*obj-(?:m|\$\(\S+\))\s*[:+]?=`)
 
 // OpenKernel finds what ExtractKernel has unpacked.
 func OpenKernel(dir string) (*Kernel, error) {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"cmp"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -22,7 +23,9 @@ type kernelFix struct {
 	name  string
 	edits []kernelrpm.Edit // "": it is one of kernelrpm.Fixes
 	on    string           // the fix that it comes on top of, in one patch with it
+	of    string           // the target's name, version and release, if it is not the kernel
 
+	packages      string // of: rpmbuild's directory with its packages
 	see           string // a script, whose output shows whether the fix is there
 	before, after string // regular expressions of it
 }
@@ -35,6 +38,10 @@ var kernelFixes = []kernelFix{
 	{name: "body", edits: []kernelrpm.Edit{ // a static function, with new static data
 		{File: "fs/proc/cmdline.c", Old: "{\n\tseq_puts(m, saved", New: "{\n\tstatic int reads;\n\n\tseq_printf(m, \"read %d \", ++reads);\n\tseq_puts(m, saved"},
 	}, see: "cat /proc/cmdline", before: `^root=`, after: `^read \d+ root=`},
+
+	{name: "replacing", on: "body", edits: []kernelrpm.Edit{ // takes the place of the only one, in one transition
+		{File: "fs/proc/cmdline.c", Old: "\tseq_putc(m, '\\n');", New: "\tseq_puts(m, \" and all\\n\");"},
+	}, see: "cat /proc/cmdline; dmesg | grep -c 'starting unpatching' || :; dmesg -C", before: `^read \d+ root=.*\w\n`, after: `^read \d+ root=.* and all\n0\n`},
 
 	{name: "files", edits: []kernelrpm.Edit{ // two files, with a new variable and a new function that both know
 		{File: "fs/proc/version.c", New: "\nunsigned int versions_read;\nunsigned int count_version(void);\nunsigned int count_version(void)\n{\n\treturn ++versions_read;\n}\n"},
@@ -81,9 +88,9 @@ var kernelFixes = []kernelFix{
 		{File: "security/selinux/ss/policydb.c", Old: "static int user_read(struct policydb *p, struct symtab *s, void *fp)\n{\n", New: "static int user_read(struct policydb *p, struct symtab *s, void *fp)\n{\n\tpr_info(\"a user is read\\n\");\n"},
 	}, see: "ls /sys/kernel/livepatch/*/vmlinux; python3 -c '" + userKey + "'", before: `hello`, after: `user_read,2\n(?s:.*)hello`},
 
-	{name: "cumulative", on: "body", edits: []kernelrpm.Edit{ // takes the place of the first
-		{File: "fs/proc/cmdline.c", Old: "\tseq_putc(m, '\\n');", New: "\tseq_puts(m, \" and all\\n\");"},
-	}, see: "cat /proc/cmdline", before: `^read \d+ root=.*\w\n$`, after: `^read \d+ root=.* and all\n$`},
+	{name: "cumulative", on: "files", edits: []kernelrpm.Edit{ // takes the place of an earlier one, while others are in force
+		{File: "fs/proc/version.c", Old: "\tcount_version();", New: "\tseq_puts(m, \"It is \");\n\tcount_version();"},
+	}, see: "cat /proc/version; cat /proc/loadavg", before: `^Linux.*\nseen `, after: `^It is Linux.*\nseen `},
 }
 
 // userKey writes a key of the kind "user" and reads it.
@@ -93,6 +100,21 @@ key = c.syscall(248, b"user", b"name", b"hello", 5, -2)
 text = ctypes.create_string_buffer(5)
 assert c.syscall(250, 11, key, text, 5) == 5
 print(text.raw.decode())`
+
+// kernelTarget is the kernel's package.
+const kernelTarget = "kernel-6.1.190-1"
+
+// modulePackages makes the packages of a module of its own for the kernel. It gives
+// rpmbuild's directory, in which the installed module lies as well.
+func modulePackages(t *testing.T) string {
+	t.Helper()
+	top := t.TempDir()
+	copyTo(t, "testdata/kmod/greeting.c", filepath.Join(top, "SOURCES/greeting.c"))
+	tool(t, "rpmbuild", "-ba", "--nodeps", "--define", "_topdir "+top, "--define", "dist %{nil}", "--define", "kernel_build "+kernelHeaders(t, kernelrpm.Release),
+		"--define", "kernel_release "+kernelrpm.Release, "testdata/kmod/greeting.spec")
+	tool(t, "sh", "-c", "cd "+top+" && rpm2cpio RPMS/x86_64/greeting-1.0-1.x86_64.rpm | cpio -idm")
+	return top
+}
 
 var kernelFixNames = flag.String("kernel-fixes", "", "names of the fixes of the kernel to test, with commas between; all if empty")
 
@@ -123,6 +145,9 @@ func buildKernelPatches(t *testing.T, p *kernelrpm.Packages, fixes []kernelFix) 
 
 func buildKernelPatch(t *testing.T, p *kernelrpm.Packages, dir string, fix kernelFix) ([]byte, error) {
 	patch := filepath.Join(p.Fixes, fix.name+".patch")
+	if fix.of != "" {
+		patch = "testdata/kmod/" + fix.name + ".patch"
+	}
 	if fix.edits != nil {
 		patch = filepath.Join(dir, fix.name+".patch")
 		var base []kernelrpm.Edit
@@ -145,7 +170,11 @@ func buildKernelPatch(t *testing.T, p *kernelrpm.Packages, dir string, fix kerne
 		source = found[0]
 	}
 	output := filepath.Join(dir, fix.name)
-	out, err := command(t, "build", "--patch_name", name, "--source", source, "--debuginfo", p.DebuginfoRPM, "--workdir", dir, "--output", output, "--patch", patch).CombinedOutput()
+	args := []string{"build", "--patch_name", name, "--source", source, "--debuginfo", p.DebuginfoRPM, "--workdir", dir, "--output", output, "--patch", patch}
+	if fix.of != "" {
+		args = append(args, "--source", filepath.Join(fix.packages, "SRPMS", fix.of+".src.rpm"), "--debuginfo", filepath.Join(fix.packages, "RPMS/x86_64", strings.Replace(fix.of, "-", "-debuginfo-", 1)+".x86_64.rpm"))
+	}
+	out, err := command(t, args...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w\n%s", fix.name, err, out)
 	}
@@ -172,12 +201,17 @@ func TestKernelPatchPackages(t *testing.T) {
 		see := f.Use + "; ls /sys/kernel/livepatch/*/* | grep -c '^" + f.Function + ",1$' || :"
 		fixes = append(fixes, kernelFix{name: f.Name, see: see, before: "^0$", after: "^1$"})
 	}
+	module := modulePackages(t)
+	fixes = append(fixes, kernelFix{name: "greeting", of: "greeting-1.0-1", packages: module, see: "modprobe greeting; cat /proc/greeting; rmmod greeting; modprobe greeting; cat /proc/greeting",
+		before: `\Ahello \d+\nhello 1\n\z`, after: `\Agood day \d+\ngood day 1\n\z`})
 	fixes = slices.DeleteFunc(slices.Clone(fixes), func(f kernelFix) bool {
 		return *kernelFixNames != "" && !slices.Contains(strings.Split(*kernelFixNames, ","), f.name)
 	})
 	built := buildKernelPatches(t, packages, fixes)
 	v := vm.New(t)
 	tool(t, "make", "-C", "..", "install", "DESTDIR="+v.Root)
+	tool(t, "cp", "-a", filepath.Join(module, "lib/modules", kernelrpm.Release, "extra"), filepath.Join(v.Root, "lib/modules", kernelrpm.Release))
+	tool(t, "depmod", "-b", v.Root, kernelrpm.Release)
 	v.Enable("syscared.service")
 	v.Enable("syscare-restore.service")
 	v.Boot()
@@ -194,7 +228,7 @@ func TestKernelPatchPackages(t *testing.T) {
 		id := "HP-" + fix.name
 		status := func(want string) {
 			t.Helper()
-			require.Equal(t, "kernel-6.1.190-1/"+id+"-"+want+"\n", v.Run("syscare status "+id))
+			require.Equal(t, cmp.Or(fix.of, kernelTarget)+"/"+id+"-"+want+"\n", v.Run("syscare status "+id))
 			requireQuiet(t, v)
 		}
 		seen(fix.kernelFix, fix.before)
@@ -220,9 +254,9 @@ func TestKernelPatchPackages(t *testing.T) {
 	v.Off()
 	v.Boot()
 	v.Run("dmesg -C")
-	last := map[string]kernelFix{}
+	last := map[string]kernelFix{} // what is in force of each patch
 	for _, fix := range fixes {
-		last[max(fix.on, fix.name)] = fix
+		last[cmp.Or(fix.on, fix.name)] = fix
 	}
 	for _, fix := range fixes {
 		if fix.on == "" {
@@ -232,7 +266,7 @@ func TestKernelPatchPackages(t *testing.T) {
 	}
 	for _, fix := range fixes {
 		if fix.on == "" {
-			v.Run("rpm -e patch-kernel-6.1.190-1-HP-" + fix.name)
+			v.Run("rpm -e patch-" + cmp.Or(fix.of, kernelTarget) + "-HP-" + fix.name)
 			seen(fix, fix.before)
 			requireQuiet(t, v)
 		}
@@ -254,8 +288,8 @@ func TestKernelFixesThatAreRefused(t *testing.T) {
 			`kernel/fork\.c: max_threads: the initial value of existing data changed`},
 		"init": {kernelrpm.Edit{File: "kernel/fork.c", Old: "void __init fork_init(void)\n{\n", New: "void __init fork_init(void)\n{\n\tpr_info(\"more\\n\");\n"},
 			`kernel/fork\.c: fork_init: it is an __init function`},
-		"static key": {kernelrpm.Edit{File: "net/core/dev.c", Old: "DEFINE_STATIC_KEY_FALSE(netstamp_needed_key);", New: "DEFINE_STATIC_KEY_TRUE(netstamp_needed_key);"},
-			`net/core/dev\.c: netstamp_needed_key: .*static key`},
+		"static key": {kernelrpm.Edit{File: "net/core/dev.c", Old: "static DEFINE_STATIC_KEY_FALSE(ingress_needed_key);", New: "static DEFINE_STATIC_KEY_TRUE(ingress_needed_key);"},
+			`net/core/dev\.c: ingress_needed_key: .*static key`},
 		"assembler": {kernelrpm.Edit{File: "arch/x86/lib/memset_64.S", Old: "\tRET\n", New: "\tnop\n\tRET\n"},
 			`arch/x86/lib/memset_64\.S: a changed file in assembler`},
 		"notrace": {kernelrpm.Edit{File: "kernel/time/timekeeping.c", Old: "\treturn __ktime_get_fast_ns(&tk_fast_mono);", New: "\treturn __ktime_get_fast_ns(&tk_fast_mono) + 1;"},

@@ -25,15 +25,7 @@ func livepatchModules(t *testing.T, v *vm.Machine) (dir string) {
 	found, err := filepath.Glob(filepath.Join(v.Root, "lib/modules/*"))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
-	release := filepath.Base(found[0])
-	headers := "/usr/src/linux-headers-" + release
-	if _, err := os.Stat(headers); err != nil {
-		if os.Getenv("CI") == "" && os.Geteuid() != 0 {
-			t.Skip("needs " + headers)
-		}
-		tool(t, "apt-get", "-q", "update")
-		tool(t, "apt-get", "-q", "install", "-y", "--no-install-recommends", "linux-headers-"+release)
-	}
+	headers := kernelHeaders(t, filepath.Base(found[0]))
 	dir = t.TempDir()
 	copyTo(t, "testdata/livepatch/by_hand.h", filepath.Join(dir, "by_hand.h"))
 	sources, err := filepath.Glob("testdata/livepatch/*.c")
@@ -50,6 +42,20 @@ func livepatchModules(t *testing.T, v *vm.Machine) (dir string) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "Makefile"), []byte("obj-m := "+strings.Join(objects, " ")+"\n"), 0o644))
 	tool(t, "make", "-C", headers, "M="+dir, "modules")
 	return dir
+}
+
+// kernelHeaders gives the directory in which Debian's build of a kernel can be gone on with.
+func kernelHeaders(t *testing.T, release string) string {
+	t.Helper()
+	headers := "/usr/src/linux-headers-" + release
+	if _, err := os.Stat(headers); err != nil {
+		if os.Getenv("CI") == "" && os.Geteuid() != 0 {
+			t.Skip("needs " + headers)
+		}
+		tool(t, "apt-get", "-q", "update")
+		tool(t, "apt-get", "-q", "install", "-y", "--no-install-recommends", "linux-headers-"+release)
+	}
+	return headers
 }
 
 // Modules that were written by hand go into the kernel of a machine and out of it, alone

@@ -31,7 +31,7 @@ func newTarget(f *object.File, kernel *Kernel) (*target, error) {
 	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN && (kernel == nil || f.Type != elf.ET_REL) {
 		return nil, fmt.Errorf("ELF type %v, want an executable or a shared library", f.Type)
 	}
-	if f.BuildID == "" {
+	if f.BuildID == "" && f.Type != elf.ET_REL {
 		return nil, fmt.Errorf("the target has no build ID: link it with --build-id")
 	}
 	if len(f.Symbols) == 0 {

@@ -46,6 +46,9 @@ const (
 // Options say how long a change may take.
 type Options struct {
 	Timeout time.Duration // 0: a minute
+	// Replace lets a module take the place of all other live patches in one transition,
+	// if it can: see Module.Replaces.
+	Replace bool
 	// Progress is told how many tasks are still to be moved; may be nil.
 	Progress func(left int)
 }
@@ -115,7 +118,7 @@ func Enable(ctx context.Context, m *Module, o Options) error {
 		}
 		fallthrough
 	case Absent:
-		if err := load(m); err != nil {
+		if err := load(m, o.Replace); err != nil {
 			return err
 		}
 	case Moving:
@@ -220,10 +223,14 @@ func set(name string, enable bool) error {
 }
 
 // load gives the module to the kernel, which begins to enable it.
-func load(m *Module) error {
+func load(m *Module, replace bool) error {
 	log := openLog()
 	defer log.close()
-	if err := unix.InitModule(m.data, ""); err != nil {
+	parameters := ""
+	if replace && m.Replaces {
+		parameters = replaceParameter + "=1"
+	}
+	if err := unix.InitModule(m.data, parameters); err != nil {
 		return &RefusedError{Module: m.Name, Err: err, Advice: advice(err, m), Log: log.about(m.Name)}
 	}
 	return nil
@@ -266,6 +273,18 @@ func unload(ctx context.Context, name string) error {
 		case <-time.After(pollTime):
 		}
 	}
+}
+
+// Patches are the modules of all live patches that the kernel has, ours and others.
+func Patches() (names []string, err error) {
+	entries, err := os.ReadDir(patchesDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
 }
 
 // List gives the state of each livepatch module whose name begins so.

@@ -16,6 +16,9 @@ type Module struct {
 	Name    string // as the kernel calls it
 	Release string // of the kernel that it was made for, as uname -r says
 	Signed  bool
+	// Replaces says that it can take the place of all other live patches at once: it has
+	// the parameter that package kernelbuild gives its modules for that.
+	Replaces bool
 
 	data []byte
 }
@@ -26,6 +29,9 @@ const (
 	// signature ends a signed module, see the kernel's scripts/sign-file.c.
 	signature = "~Module signature appended~\n"
 )
+
+// replaceParameter is the name of that parameter.
+const replaceParameter = "replace"
 
 // Prefix begins the names of our modules.
 const Prefix = "syscare_"
@@ -81,6 +87,8 @@ func Read(data []byte) (*Module, error) {
 			m.Release, _, _ = strings.Cut(value, " ")
 		case "livepatch":
 			livepatch = value == "Y"
+		case "parmtype":
+			m.Replaces = m.Replaces || value == replaceParameter+":bool"
 		}
 	}
 	switch {

@@ -69,9 +69,12 @@ func (r *runner) findUnits(ctx context.Context) error {
 			r.note(fmt.Sprintf("%s is no part of the kernel's code: its change has no effect", c.Path))
 		}
 	}
-	kernel, err := readSources(r.vmlinux)
-	if err != nil {
-		return fmt.Errorf("vmlinux: %w", err)
+	kernel := &sources{} // nothing of it is in a module's own sources
+	if r.Tree.Module == "" {
+		var err error
+		if kernel, err = readSources(r.vmlinux); err != nil {
+			return fmt.Errorf("vmlinux: %w", err)
+		}
 	}
 	for _, source := range files {
 		if kernel.has(source) {
@@ -100,7 +103,11 @@ func (r *runner) findUnits(ctx context.Context) error {
 
 // inModule looks for the module that a source file was compiled into.
 func (r *runner) inModule(source string) (bool, error) {
-	for _, m := range near(r.Modules, source) {
+	modules := near(r.Modules, source)
+	if r.Tree.Module != "" { // whose place tells nothing
+		modules = r.Modules
+	}
+	for _, m := range modules {
 		f, err := object.Open(m.Path)
 		if err != nil {
 			return false, fmt.Errorf("module %s: %w", m.Place, err)
@@ -129,7 +136,7 @@ func (r *runner) addModule(name string, f *object.File) error {
 	if err != nil {
 		return fmt.Errorf("module %s: %w", name, err)
 	}
-	for _, m := range r.Modules {
+	for _, m := range slices.Concat(r.Modules, r.Others) {
 		if !slices.Contains(needs, m.Name()) || r.files[m.Name()] != nil {
 			continue
 		}
@@ -157,7 +164,7 @@ func (r *runner) including(ctx context.Context, kernel *sources, headers []strin
 		defer mu.Unlock()
 		found := false
 		for _, name := range names {
-			source, ok := relativeName(r.Tree.Source, name)
+			source, ok := relativeName(r.Tree.fixed(), name)
 			if !ok {
 				return false, fmt.Errorf("source file %s includes a changed header and is not in the sources", name)
 			}
@@ -168,8 +175,10 @@ func (r *runner) including(ctx context.Context, kernel *sources, headers []strin
 		}
 		return found, nil
 	}
-	if _, err := add("", kernel); err != nil {
-		return fmt.Errorf("vmlinux: %w", err)
+	if kernel.file != nil {
+		if _, err := add("", kernel); err != nil {
+			return fmt.Errorf("vmlinux: %w", err)
+		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(r.Tree.Jobs, 1))

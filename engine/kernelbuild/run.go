@@ -21,7 +21,8 @@ import (
 type Request struct {
 	Tree    *Tree // that Prepare or Open has made
 	Vmlinux string
-	Modules []ModuleFile // all that there are
+	Modules []ModuleFile // all that the fix may be for
+	Others  []ModuleFile // others that these may depend on
 	WorkDir string       // for everything that is made on the way; without blanks
 
 	Patches []string // patch files, in order
@@ -120,7 +121,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := r.checkCompiler(ctx); err != nil {
 		return err
 	}
-	if r.plan, err = build.ApplyPatches(ctx, r.Tree.Source, r.WorkDir, r.Patches, r.Strip); err != nil {
+	if r.plan, err = build.ApplyPatches(ctx, r.Tree.fixed(), r.WorkDir, r.Patches, r.Strip); err != nil {
 		return err
 	}
 	r.note(r.plan.Notes...)
@@ -290,7 +291,7 @@ func (r *runner) compare(ctx context.Context) error {
 		for _, part := range []struct {
 			path string
 			into **object.File
-		}{{filepath.Join(r.Tree.Out, u.object), &unit.Recorded}, {r.objects[i].Original, &unit.Original}, {r.objects[i].Patched, &unit.Patched}} {
+		}{{r.Tree.objectPath(u), &unit.Recorded}, {r.objects[i].Original, &unit.Original}, {r.objects[i].Patched, &unit.Patched}} {
 			if *part.into, err = r.open(part.path); err != nil {
 				return err
 			}
@@ -302,7 +303,7 @@ func (r *runner) compare(ctx context.Context) error {
 		return err
 	}
 	for i, c := range made.Contents {
-		if name, err := filepath.Rel(r.Tree.Source, c.File); err == nil && filepath.IsLocal(name) {
+		if name, err := filepath.Rel(r.Tree.fixed(), c.File); err == nil && filepath.IsLocal(name) {
 			made.Contents[i].File = name
 		}
 	}

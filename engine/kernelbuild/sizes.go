@@ -53,7 +53,7 @@ func (t *Tree) readSizes(ctx context.Context) (map[string]int, error) {
 }
 
 // makeModule runs the kernel's build for a module outside its tree.
-func (t *Tree) makeModule(ctx context.Context, dir, target string) error {
-	return build.RunCommand(ctx, t.Log, dir, environment(),
-		[]string{"make", "-C", t.Source, "O=" + t.Out, "CC=" + t.CC, "KERNELRELEASE=" + t.Release, "M=" + dir, target})
+func (t *Tree) makeModule(ctx context.Context, dir string, target ...string) error {
+	argv := []string{"make", "-C", t.Source, "O=" + t.Out, "CC=" + t.CC, "KERNELRELEASE=" + t.Release, "M=" + dir}
+	return build.RunCommand(ctx, t.Log, dir, environment(), append(argv, target...))
 }

@@ -21,8 +21,11 @@ import (
 
 // Tree is a kernel's source tree that is ready to compile single files.
 type Tree struct {
-	Source  string // the sources
-	Out     string // where the kernel's build writes
+	Source string // the sources
+	Out    string // where the kernel's build writes
+	// Module is the directory with the sources of modules that are no part of the kernel,
+	// to which the fix belongs; "": it belongs to the kernel.
+	Module  string
 	Release string // as uname -r says it on the shipped kernel
 	// Sizes are those of the structures in the tables beside the code.
 	Sizes map[string]int
@@ -85,6 +88,14 @@ func Open(ctx context.Context, t *Tree, vmlinux *object.File) error {
 	}
 	t.Sizes, err = t.readSizes(ctx)
 	return err
+}
+
+// fixed is the directory with the sources that the fix is for.
+func (t *Tree) fixed() string {
+	if t.Module != "" {
+		return t.Module
+	}
+	return t.Source
 }
 
 // make runs the kernel's build.

@@ -18,7 +18,7 @@ type unit struct {
 	Source string // relative to the tree
 	Module string // name of the module that it belongs to; "" for the kernel itself
 
-	object  string // of the kernel's build, relative to Tree.Out
+	object  string // of the kernel's build, as its command names it: relative to Tree.Out, or absolute
 	command string // that makes it, for a shell
 	crcs    map[string]uint32
 }
@@ -41,10 +41,14 @@ func (e *NotCompiledError) Unwrap() error { return e.Err }
 func (t *Tree) record(ctx context.Context, units []*unit) error {
 	var targets []string
 	for _, u := range units {
-		u.object = strings.TrimSuffix(u.Source, ".c") + ".o"
+		u.object = filepath.Join(t.Module, strings.TrimSuffix(u.Source, ".c")+".o")
 		targets = append(targets, u.object)
 	}
-	if err := t.make(ctx, targets...); err != nil {
+	if t.Module != "" {
+		if err := t.makeModule(ctx, t.Module, "modules", "KBUILD_MODPOST_WARN=1"); err != nil { // what other modules export is not known
+			return fmt.Errorf("build the modules: %w", err)
+		}
+	} else if err := t.make(ctx, targets...); err != nil {
 		var failed *build.CommandError
 		if errors.As(err, &failed) && len(units) == 1 {
 			return &NotCompiledError{units[0].Source, err}
@@ -52,8 +56,8 @@ func (t *Tree) record(ctx context.Context, units []*unit) error {
 		return err
 	}
 	for _, u := range units {
-		dir, base := filepath.Split(u.object)
-		text, err := os.ReadFile(filepath.Join(t.Out, dir, "."+base+".cmd"))
+		dir, base := filepath.Split(t.objectPath(u))
+		text, err := os.ReadFile(filepath.Join(dir, "."+base+".cmd"))
 		if err != nil {
 			return err
 		}
@@ -90,6 +94,14 @@ func (u *unit) readCommand(text string) error {
 		u.crcs[m[1]] = uint32(crc)
 	}
 	return nil
+}
+
+// objectPath is where the kernel's build leaves the unit's object.
+func (t *Tree) objectPath(u *unit) string {
+	if filepath.IsAbs(u.object) {
+		return u.object
+	}
+	return filepath.Join(t.Out, u.object)
 }
 
 var dependencyFile = regexp.MustCompile(`-Wp,-MM?D,\S+`)

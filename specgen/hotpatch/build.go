@@ -73,9 +73,6 @@ var namespace = uuid.MustParse("7a1f5a0e-7d0c-5b0e-9c53-6f1f0c1d4e2b")
 
 // Build makes the two packages.
 func Build(ctx context.Context, req Request) (result Result, err error) {
-	if len(req.Sources) != 1 {
-		return Result{}, fmt.Errorf("%d source packages: give one", len(req.Sources))
-	}
 	if err := os.MkdirAll(req.Output, 0o755); err != nil {
 		return Result{}, fmt.Errorf("output directory: %w", err)
 	}
@@ -152,7 +149,11 @@ func (b *builder) say(name string) {
 // gives the pristine one and the earlier patch files.
 func (b *builder) prepare(ctx context.Context) error {
 	b.say("Preparing build requirements")
-	path := b.Sources[0]
+	path, k, err := b.findKernel()
+	if err != nil {
+		return err
+	}
+	b.kernel = k
 	earlier, err := specgen.OpenHotpatchSource(ctx, path, b.work.path("package"))
 	switch {
 	case err == nil:
@@ -181,11 +182,10 @@ func (b *builder) prepare(ctx context.Context) error {
 	if err := b.source.WantSource(); err != nil {
 		return err
 	}
-	isKernel, err := b.isKernel()
-	if err != nil {
-		return err
-	}
-	if isKernel {
+	if k != nil {
+		if k.source == nil {
+			k.source = b.source
+		}
 		return b.prepareKernel(ctx)
 	}
 	if err := b.findTree(ctx); err != nil {

@@ -20,24 +20,72 @@ import (
 // stageKernel is the stage of a build that is made once for each kernel.
 const stageKernel = "Preparing the kernel's sources"
 
-// kernelInput is what a patch of a kernel is made from.
+// kernelInput is what a patch of a kernel, or of a module beside it, is made from.
 type kernelInput struct {
 	*specgen.Kernel
-	tree *kernelbuild.Tree
+	tree      *kernelbuild.Tree
+	source    *rpmfile.Package // of the kernel
+	debuginfo []string         // of the kernel, and files of its other packages
+	modules   []string         // debuginfo packages of modules beside the kernel
+	prepared  *specgen.Tree    // the kernel's sources
+
+	others []kernelbuild.ModuleFile // those of the kernel, where the patch is for one beside it
 }
 
-// isKernel reports whether the debuginfo packages are those of a kernel.
-func (b *builder) isKernel() (bool, error) {
+// findKernel looks for a kernel among the packages: nil if the patch is for programs. With
+// two source packages one is the kernel's, and the patch is for modules of the other, whose
+// path it gives.
+func (b *builder) findKernel() (target string, k *kernelInput, err error) {
+	var others []*rpmfile.Package
+	built := "" // the name of the source package that the kernel was built from
 	for _, path := range b.Debuginfo {
 		p, err := rpmfile.Open(path)
 		if err != nil {
-			return false, err
+			return "", nil, err
 		}
-		if specgen.IsKernel(p) {
-			return true, nil
+		switch {
+		case !specgen.IsKernel(p):
+			others = append(others, p)
+		case k != nil:
+			return "", nil, fmt.Errorf("--debuginfo: %s and %s are both of kernels: give those of one", k.debuginfo[0], path)
+		default:
+			k, built = &kernelInput{debuginfo: []string{path}}, p.SourceRPM
 		}
 	}
-	return false, nil
+	if len(b.Sources) > 2 || len(b.Sources) == 2 && k == nil {
+		return "", nil, fmt.Errorf("%d source packages: give one, or that of a module and that of the kernel with the debuginfo packages of both", len(b.Sources))
+	}
+	if len(b.Sources) == 1 {
+		if k != nil {
+			for _, p := range others {
+				k.debuginfo = append(k.debuginfo, p.Path)
+			}
+		}
+		return b.Sources[0], k, nil
+	}
+	for i, path := range b.Sources {
+		p, err := rpmfile.Open(path)
+		if err != nil {
+			return "", nil, err
+		}
+		if p.FullName()+".src.rpm" == built {
+			k.source, target = p, b.Sources[1-i]
+		}
+	}
+	if k.source == nil {
+		return "", nil, fmt.Errorf("--source: none of the packages is %s, which %s was built from", built, k.debuginfo[0])
+	}
+	for _, p := range others {
+		if p.SourceRPM == built {
+			k.debuginfo = append(k.debuginfo, p.Path)
+		} else {
+			k.modules = append(k.modules, p.Path)
+		}
+	}
+	if len(k.modules) == 0 {
+		return "", nil, errors.New("--debuginfo: that of the module is missing")
+	}
+	return target, k, nil
 }
 
 // prepareKernel unpacks the packages of a kernel and prepares its sources, or opens what an
@@ -45,54 +93,62 @@ func (b *builder) isKernel() (bool, error) {
 func (b *builder) prepareKernel(ctx context.Context) (err error) {
 	dir := b.work.path("package")
 	if !b.NoCache {
-		if b.entry, err = openEntry(b.source, b.Tool, b.Debuginfo...); err != nil {
+		if b.entry, err = openEntry(b.kernel.source, b.Tool, b.kernel.debuginfo...); err != nil {
 			b.Logger.Info("the prepared sources are not kept", "reason", err)
 		}
 	}
 	debug := filepath.Join(dir, "debuginfo")
+	k := b.kernel
 	if b.entry != nil {
-		debug = filepath.Join(b.entry.dir, "debuginfo")
-		dir = b.entry.dir
-		if b.tree, b.reused, err = b.entry.openTree(); err != nil {
+		dir, debug = b.entry.dir, filepath.Join(b.entry.dir, "debuginfo")
+		if k.prepared, b.reused, err = b.entry.openTree(); err != nil {
 			return fmt.Errorf("what was prepared in %s cannot be used; remove that directory, or use --no-cache: %w", dir, err)
 		}
 	}
-	b.kernel = &kernelInput{tree: &kernelbuild.Tree{Out: filepath.Join(dir, "out"), Jobs: b.Jobs, Log: build.NewLog(b.work.log)}}
+	k.tree = &kernelbuild.Tree{Out: filepath.Join(dir, "out"), Jobs: b.Jobs, Log: build.NewLog(b.work.log)}
 	if b.reused {
-		b.kernel.Kernel, err = specgen.OpenKernel(debug)
+		k.Kernel, err = specgen.OpenKernel(debug)
 	} else {
-		b.kernel.Kernel, err = specgen.ExtractKernel(ctx, b.Debuginfo, b.source, debug)
+		k.Kernel, err = specgen.ExtractKernel(ctx, k.debuginfo, k.source, debug)
 	}
 	if err != nil {
 		return err
 	}
-	vmlinux, err := object.Open(b.kernel.Vmlinux)
+	vmlinux, err := object.Open(k.Vmlinux)
 	if err != nil {
 		return err
 	}
 	defer vmlinux.Close()
-	b.debug = []specgen.DebugFile{{Path: b.kernel.Vmlinux, TargetPath: b.kernel.TargetPath, BuildID: vmlinux.BuildID}}
+	b.debug = []specgen.DebugFile{{Path: k.Vmlinux, TargetPath: k.TargetPath, BuildID: vmlinux.BuildID}}
 	if b.reused {
-		if b.kernel.tree.Source, err = b.tree.KernelSources(); err != nil {
-			return err
+		if k.tree.Source, err = k.prepared.KernelSources(); err == nil {
+			err = kernelbuild.Open(ctx, k.tree, vmlinux)
 		}
-		return kernelbuild.Open(ctx, b.kernel.tree, vmlinux)
+	} else {
+		err = b.prepareSources(ctx, dir, vmlinux)
 	}
-	return b.prepareSources(ctx, dir, vmlinux)
+	if err != nil {
+		return err
+	}
+	if len(k.modules) > 0 {
+		return b.prepareModule(ctx)
+	}
+	b.tree = k.prepared
+	return nil
 }
 
 // prepareSources makes the tree in which single files of the kernel are compiled.
 func (b *builder) prepareSources(ctx context.Context, dir string, vmlinux *object.File) (err error) {
 	b.say(stageKernel)
-	if b.tree, err = specgen.UnpackSource(ctx, b.source, dir); err != nil {
+	k := b.kernel
+	if k.prepared, err = specgen.UnpackSource(ctx, k.source, dir); err != nil {
 		return err
 	}
-	if err := b.tree.Prepare(ctx, b.Jobs, b.work.log); err != nil {
+	if err := k.prepared.Prepare(ctx, b.Jobs, b.work.log); err != nil {
 		return err
 	}
-	t := b.kernel.tree
-	if t.Source, err = b.tree.KernelSources(); err != nil {
-		return fmt.Errorf("package %q: %w", b.source.Path, err)
+	if k.tree.Source, err = k.prepared.KernelSources(); err != nil {
+		return fmt.Errorf("package %q: %w", k.source.Path, err)
 	}
 	config, err := kernelbuild.ConfigOf(vmlinux)
 	if err != nil {
@@ -103,7 +159,7 @@ func (b *builder) prepareSources(ctx context.Context, dir string, vmlinux *objec
 		if err != nil {
 			return err
 		}
-		if config, err = b.tree.KernelConfig(b.kernel.Kernel, t.Source, release, b.PatchArch); err != nil {
+		if config, err = k.prepared.KernelConfig(k.Kernel, k.tree.Source, release, b.PatchArch); err != nil {
 			return err
 		}
 	}
@@ -111,23 +167,40 @@ func (b *builder) prepareSources(ctx context.Context, dir string, vmlinux *objec
 		return errors.New("the configuration of the kernel is not in its debuginfo (CONFIG_IKCONFIG) nor in its sources: give the package that has it (kernel-core or kernel-devel) with --debuginfo as well")
 	}
 	// A configuration in the sources would keep make from building outside of them.
-	if err := os.Remove(filepath.Join(t.Source, ".config")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(filepath.Join(k.tree.Source, ".config")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := kernelbuild.Prepare(ctx, t, vmlinux, config); err != nil {
+	if err := kernelbuild.Prepare(ctx, k.tree, vmlinux, config); err != nil {
 		return err
 	}
 	if b.entry != nil {
-		return b.entry.complete(b.tree, nil)
+		return b.entry.complete(k.prepared, nil)
 	}
 	return nil
+}
+
+// prepareModule unpacks the packages of modules beside the kernel.
+func (b *builder) prepareModule(ctx context.Context) (err error) {
+	k := b.kernel
+	if b.tree, err = specgen.UnpackSource(ctx, b.source, b.work.path("package", "module")); err != nil {
+		return err
+	}
+	if err := b.tree.Prepare(ctx, b.Jobs, b.work.log); err != nil {
+		return err
+	}
+	if k.tree.Module, err = b.tree.ModuleSources(); err != nil {
+		return fmt.Errorf("package %q: %w", b.source.Path, err)
+	}
+	k.others = k.Modules
+	k.Modules, err = specgen.ExtractModules(ctx, k.modules, b.source, b.work.path("package", "module-debuginfo"))
+	return err
 }
 
 // compileKernel makes the livepatch module.
 func (b *builder) compileKernel(ctx context.Context, id uuid.UUID, strip int) ([]build.Entity, error) {
 	entity := entityIdentity(id, b.debug[0].BuildID)
 	made, err := kernelbuild.Build(ctx, kernelbuild.Request{
-		Tree: b.kernel.tree, Vmlinux: b.kernel.Vmlinux, Modules: b.kernel.Modules, WorkDir: b.work.path("patch"),
+		Tree: b.kernel.tree, Vmlinux: b.kernel.Vmlinux, Modules: b.kernel.Modules, Others: b.kernel.others, WorkDir: b.work.path("patch"),
 		Patches: b.patches, Strip: strip, Name: kernel.NameFor(entity),
 		SkipCompilerCheck: b.SkipCompilerCheck, Accept: b.Accept, DryRun: b.DryRun, KeepGoing: b.KeepGoing, Listings: b.Report != "",
 		Key: b.ModuleKey, Certificate: b.ModuleCertificate, Log: b.work.log, Logger: b.Logger, Progress: b.Progress,

@@ -83,6 +83,15 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 	if err != nil {
 		return report, Translate(err)
 	}
+	if entity.Retires != nil {
+		// Where the old patch is the only one, the new one takes its place in one
+		// transition. Else both are in force for a moment, the new one before the old one.
+		patches, err := kernel.Patches()
+		if err != nil {
+			return report, Translate(err)
+		}
+		options.Replace = len(patches) == 1 && patches[0] == kernel.NameFor(entity.Retires.UUID)
+	}
 	if want == state.Active || is == kernel.Absent { // a module is enabled as it is loaded
 		if err := enable(ctx, name, entity, options); err != nil {
 			return report, Translate(err)
@@ -92,12 +101,24 @@ func (e *engine) Bring(ctx context.Context, p state.Process, entity state.Entity
 		return report, Translate(kernel.Disable(ctx, name, options))
 	}
 	if entity.Retires != nil {
-		// Both are there: the new one is in force, and the old one can go.
-		if err := kernel.Remove(ctx, kernel.NameFor(entity.Retires.UUID), options); err != nil {
-			return report, Translate(errors.Join(err, kernel.Remove(context.WithoutCancel(ctx), name, options)))
-		}
+		return report, Translate(e.retire(ctx, name, kernel.NameFor(entity.Retires.UUID), options))
 	}
 	return report, nil
+}
+
+// retire takes the old patch away, after the new one has come into force. If that cannot be
+// done the new one goes, unless it has taken the place of the old one already: then nothing
+// but the old module's memory is left over.
+func (e *engine) retire(ctx context.Context, name, old string, options kernel.Options) error {
+	err := kernel.Remove(ctx, old, options)
+	if err == nil {
+		return nil
+	}
+	if is, stateErr := kernel.StateOf(old); stateErr == nil && is == kernel.Disabled {
+		e.log.Warn("the module of a replaced patch stays loaded", "module", old, "error", err)
+		return nil
+	}
+	return errors.Join(err, kernel.Remove(context.WithoutCancel(ctx), name, options))
 }
 
 func enable(ctx context.Context, name string, entity state.Entity, options kernel.Options) error {

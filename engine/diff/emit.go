@@ -191,6 +191,9 @@ func (e *emitter) relocate(u *emittedUnit, n *node) error {
 			return err
 		}
 		out.Relocs = append(out.Relocs, object.BuildReloc{Offset: r.Offset, Type: r.Type, Symbol: symbol, Addend: addend})
+		if reached, _, ok := ParseReference(symbol.Name); ok && reached != vmlinux {
+			e.live.late[reached] = append(e.live.late[reached], latePlace{out, r.Offset, typ.Size})
+		}
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ type PatchedObject struct {
 	Redirects []Redirect
 	// Hooks are the symbols of the functions that run around a change.
 	Hooks map[patchobject.HookKind]string
+	// Places is how many there are in the list that begins with PlacesPrefix, of what has
+	// to be cleared when the module goes.
+	Places int
 }
 
 // Redirect is one replaced function.
@@ -93,6 +96,7 @@ type livepatch struct {
 	exports map[string]Export // of the kernel
 	sympos  map[*target]map[string][]*object.Symbol
 	patched map[string]*PatchedObject
+	late    map[string][]latePlace // by module
 	notes   []string
 }
 
@@ -147,6 +151,9 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 	if _, err := e.emit(); err != nil {
 		return nil, err
 	}
+	if err := live.emitPlaces(e); err != nil {
+		return nil, err
+	}
 	if result.Patched = live.objects(); len(result.Patched) == 0 {
 		return nil, ErrNoChange
 	}
@@ -164,7 +171,7 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 }
 
 func newLivepatch(k KernelTarget) (*livepatch, error) {
-	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}}
+	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}, late: map[string][]latePlace{}}
 	var err error
 	if live.kernel, err = newTarget(k.Vmlinux, &k.Kernel); err != nil {
 		return nil, fmt.Errorf("vmlinux: %w", err)

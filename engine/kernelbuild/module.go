@@ -18,6 +18,7 @@ import (
 // by what. The functions are in another object, under names that C has no spelling for.
 var registration = template.Must(template.New("").Parse(`// SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/livepatch.h>
 
 {{range .Symbols}}extern int syscare_{{.Index}}(struct klp_object *object) __asm__("{{.Name}}");
@@ -26,12 +27,38 @@ static struct klp_func functions_{{$o}}[] = {
 {{range .Redirects}}	{ .old_name = "{{.Name}}", .new_func = (void *)syscare_{{.Index}}, .old_sympos = {{.Position}} },
 {{end}}	{ }
 };
-{{end}}
+{{end}}{{range $o, $object := .Objects}}{{if .Places}}
+extern const struct {
+	void *at;
+	unsigned long size;
+} {{$.PlacesPrefix}}{{.Module}}[];
+{{end}}{{end}}{{if .Poke}}
+extern const struct {
+	void *(*poke)(void *address, const void *code, size_t length);
+	void (*sync)(void);
+	struct mutex *mutex;
+} {{.Poke}};
+{{end}}{{range $o, $object := .Objects}}{{if .Places}}
+/* Before Linux 6.3 the module could not be loaded again without. */
+static void clear_{{$o}}(struct klp_object *object)
+{
+	static const char zeros[8];
+	int i;
+
+{{range .Hooks}}{{if eq .Callback "post_unpatch"}}	syscare_{{.Index}}(object);
+{{end}}{{end}}	mutex_lock({{$.Poke}}.mutex);
+	for (i = 0; i < {{.Places}}; i++)
+		{{$.Poke}}.poke({{$.PlacesPrefix}}{{.Module}}[i].at, zeros, {{$.PlacesPrefix}}{{.Module}}[i].size);
+	{{$.Poke}}.sync();
+	mutex_unlock({{$.Poke}}.mutex);
+}
+{{end}}{{end}}
 static struct klp_object objects[] = {
 {{range $o, $object := .Objects}}	{
 {{if .Module}}		.name = "{{.Module}}",
 {{end}}		.funcs = functions_{{$o}},
-{{range .Hooks}}		.callbacks.{{.Callback}} = {{.Cast}}syscare_{{.Index}},
+{{range .Hooks}}{{if not (and $object.Places (eq .Callback "post_unpatch"))}}		.callbacks.{{.Callback}} = {{.Cast}}syscare_{{.Index}},
+{{end}}{{end}}{{if .Places}}		.callbacks.post_unpatch = clear_{{$o}},
 {{end}}	},
 {{end}}	{ }
 };
@@ -78,6 +105,7 @@ type patchedObject struct {
 	Module    string
 	Redirects []redirect
 	Hooks     []callback
+	Places    int
 }
 
 // callbacks are what the kernel calls our hooks: struct klp_callbacks of
@@ -97,7 +125,9 @@ func registrationSource(made *diff.Livepatch, namespaces []string) ([]byte, erro
 		Symbols    []symbolName
 		Objects    []patchedObject
 		Namespaces []string
-	}{Namespaces: namespaces}
+
+		Poke, PlacesPrefix string // of what clears places; Poke is "" if nothing has to
+	}{Namespaces: namespaces, PlacesPrefix: diff.PlacesPrefix}
 	symbol := func(name string) (int, error) {
 		if strings.ContainsAny(name, "\"\\\n") {
 			return 0, fmt.Errorf("symbol %q cannot be named in C", name)
@@ -110,7 +140,10 @@ func registrationSource(made *diff.Livepatch, namespaces []string) ([]byte, erro
 		return i, nil
 	}
 	for _, p := range made.Patched {
-		o := patchedObject{Module: p.Module}
+		o := patchedObject{Module: p.Module, Places: p.Places}
+		if p.Places > 0 {
+			in.Poke = diff.PokeFunctions
+		}
 		for _, r := range p.Redirects {
 			i, err := symbol(r.Symbol)
 			if err != nil {

@@ -79,6 +79,10 @@ lint: ## formatting, vet, staticcheck, golangci-lint
 bench: ## all benchmarks
 	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-kernel
+bench-kernel: ## what building and switching a kernel patch costs
+	$(GO) test ./tests -run '^$$' -bench BenchmarkKernel -benchtime 3x -timeout 1h
+
 .PHONY: bench-build
 bench-build: ## what building a patch costs, in plain builds
 	$(GO) test ./tests -run '^$$' -bench BenchmarkBuild -benchtime 3x -timeout 2h

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
@@ -108,7 +109,11 @@ func (v *view) checkOverlaps(ctx context.Context, p *Installed, entities []Entit
 		if err != nil {
 			return fmt.Errorf("%w: %s is applied to the same program and cannot be read: %w; remove it first", ErrConflict, other.FullName(), err)
 		}
-		if name := overlap(entities, theirs); name != "" {
+		name := overlap(entities, theirs)
+		if name == "" {
+			name = kernelOverlap(p.Meta, other.Meta)
+		}
+		if name != "" {
 			return fmt.Errorf("%s: %w: %s replaces %s too, and of the two the one that is activated last wins: what the other mends there is not mended meanwhile",
 				p.FullName(), ErrConflict, other.FullName(), name)
 		}
@@ -127,7 +132,27 @@ func sharesTarget(a, b *Installed) bool {
 	return false
 }
 
-// overlap names a function that both replace, or "".
+// kernelOverlap names a function of a kernel that both replace, or "".
+func kernelOverlap(ours, theirs *metadata.Patch) string {
+	if ours.Type != metadata.KernelPatch || theirs.Type != metadata.KernelPatch {
+		return ""
+	}
+	for _, a := range ours.Entities {
+		for _, b := range theirs.Entities {
+			if a.BuildID != b.BuildID {
+				continue
+			}
+			for _, name := range a.Functions {
+				if slices.Contains(b.Functions, name) {
+					return name
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// overlap names a function of a program that both replace, or "".
 func overlap(ours, theirs []Entity) string {
 	for _, a := range ours {
 		for _, b := range theirs {

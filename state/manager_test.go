@@ -402,6 +402,12 @@ func TestKernelPatches(t *testing.T) {
 	_, err = m.Apply(t.Context(), "HP001", MoveOptions{})
 	require.NoError(t, err)
 	require.Equal(t, Actived, status())
+
+	addPatch(t, root, patchSpec{name: "HP002", kind: metadata.KernelPatch})
+	res, err := m.Apply(t.Context(), "HP002", MoveOptions{})
+	require.NoError(t, err)
+	require.Len(t, res.Notes, 1)
+	require.Contains(t, res.Notes[0], "HP001-1-1 replaces f too")
 }
 
 // What is wrong with a patch directory, and what is said of it. Such patches

@@ -143,7 +143,7 @@ func buildKernelPatches(t *testing.T, p *kernelrpm.Packages, fixes []kernelFix) 
 	return out
 }
 
-func buildKernelPatch(t *testing.T, p *kernelrpm.Packages, dir string, fix kernelFix) ([]byte, error) {
+func buildKernelPatch(t testing.TB, p *kernelrpm.Packages, dir string, fix kernelFix) ([]byte, error) {
 	patch := filepath.Join(p.Fixes, fix.name+".patch")
 	if fix.of != "" {
 		patch = "testdata/kmod/" + fix.name + ".patch"

@@ -39,6 +39,8 @@ func (p *program) buildCommand() *cli.Command {
 			allowLayoutFlag(), allowDataFlag(),
 			&cli.BoolFlag{Name: "sign", Usage: "sign the packages with rpmsign and the key that RPM's macro %_gpg_name names"},
 			&cli.StringFlag{Name: "sign_key", Aliases: []string{"sign-key"}, Usage: "sign them with this `KEY`"},
+			&cli.StringFlag{Name: "module_key", Aliases: []string{"module-key"}, Usage: "sign the module of a kernel patch with the private key in `FILE`"},
+			&cli.StringFlag{Name: "module_certificate", Aliases: []string{"module-certificate"}, Usage: "the key's X.509 certificate, which the kernel knows, in `FILE`"},
 			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"dry-run"}, Usage: "tell what would be compiled, and make nothing"},
 			&cli.BoolFlag{Name: "keep_going", Aliases: []string{"keep-going"}, Usage: "tell all that is refused, not only the first"},
 			&cli.BoolFlag{Name: "explain", Usage: "tell what is in the patch, and why"},
@@ -114,6 +116,7 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 		WorkDir: c.String("workdir"), Output: c.String("output"), Jobs: c.Int("jobs"),
 		SkipCompilerCheck: c.Bool("skip_compiler_check"), SkipCleanup: c.Bool("skip_cleanup"),
 		DryRun: c.Bool("dry_run"), KeepGoing: c.Bool("keep_going"), NoCache: c.Bool("no_cache"), Sign: c.Bool("sign"), SignKey: c.String("sign_key"), Report: c.String("report"),
+		ModuleKey: c.String("module_key"), ModuleCertificate: c.String("module_certificate"),
 		Accept: accepted(c), Tool: versionString(), Logger: p.log,
 	}
 	if c.Bool("verbose") {
@@ -136,6 +139,21 @@ func (p *program) buildRequest(c *cli.Context) (hotpatch.Request, error) {
 			if err := checkFile(path); err != nil {
 				return req, usagef("--%s: %w", f.flag, err)
 			}
+		}
+	}
+	if (req.ModuleKey == "") != (req.ModuleCertificate == "") {
+		return req, usagef("--module_key and --module_certificate go together")
+	}
+	for flag, path := range map[string]*string{"module_key": &req.ModuleKey, "module_certificate": &req.ModuleCertificate} {
+		if *path == "" {
+			continue
+		}
+		if err := checkFile(*path); err != nil {
+			return req, usagef("--%s: %w", flag, err)
+		}
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return req, err
 		}
 	}
 	if info, err := os.Stat(req.WorkDir); err != nil {

@@ -55,11 +55,19 @@ type Redirect struct {
 	Symbol   string // of the new code in Object
 }
 
-// Functions are the names of all that is replaced.
+// Functions are the names of all that is replaced: with the position if there are several of
+// the name, "name,2", and as kallsyms names them with their module, "name [module]".
 func (l *Livepatch) Functions() (names []string) {
 	for _, p := range l.Patched {
 		for _, r := range p.Redirects {
-			names = append(names, r.Name)
+			name := r.Name
+			if r.Position > 0 {
+				name += fmt.Sprintf(",%d", r.Position)
+			}
+			if p.Module != "" {
+				name += " [" + p.Module + "]"
+			}
+			names = append(names, name)
 		}
 	}
 	return names

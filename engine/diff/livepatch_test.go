@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -38,7 +39,18 @@ int text_mutex = 1;`
 // kernel, and compares the ones that have a fix.
 func livepatched(t testing.TB, units ...kernelUnit) (*Livepatch, *object.File, error) {
 	t.Helper()
-	dir := t.TempDir()
+	target, compared := compiledKernel(t, t.TempDir(), units...)
+	made, err := BuildLivepatch(target, compared, Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := object.Read(newReader(made.Object))
+	require.NoError(t, err)
+	return made, f, nil
+}
+
+func compiledKernel(t testing.TB, dir string, units ...kernelUnit) (KernelTarget, []KernelUnit) {
+	t.Helper()
 	flags := []string{"-g", "-O2", "-c", "-Itestdata/kernel", "-include", "kernel.h", "-pg", "-mfentry", "-mrecord-mcount", "-fno-pie", "-mcmodel=kernel",
 		"-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-stack-protector", "-fno-jump-tables"}
 	flags = slices.Clip(flags)
@@ -70,13 +82,7 @@ func livepatched(t testing.TB, units ...kernelUnit) (*Livepatch, *object.File, e
 	kernel := filepath.Join(dir, "vmlinux")
 	run(t, "ld", append([]string{"-o", kernel, "-e", "0", "-Ttext=0xffffffff81000000", "--build-id", "-z", "noexecstack"}, linked...)...)
 	target.Vmlinux = open(t, kernel)
-	made, err := BuildLivepatch(target, compared, Options{})
-	if err != nil {
-		return nil, nil, err
-	}
-	f, err := object.Read(newReader(made.Object))
-	require.NoError(t, err)
-	return made, f, nil
+	return target, compared
 }
 
 // undefined lists what an object refers to outside of itself.
@@ -117,31 +123,34 @@ func TestPositionOfASymbol(t *testing.T) {
 	}
 }
 
+// specialFunctions are functions with entries in the tables beside the code.
+const specialFunctions = `
+	struct static_key ours, theirs;
+	int noinline changed(int x)
+	{
+		BUG_ON(x == 7);
+		ALTERNATIVE("nop", "call printk");
+		if (STATIC_BRANCH(ours))
+			return 3;
+	#ifdef PATCHED
+		x++;
+	#endif
+		return x * 2;
+	}
+	int noinline other(int x)
+	{
+		BUG_ON(x == 8);
+		BUG_ON(x == 9);
+		ALTERNATIVE("nop", "call other_one");
+		return STATIC_BRANCH(theirs) + x;
+	}
+	int noinline other_one(int x) { BUG_ON(x); return x; }
+	int use(int x) { return changed(x) + other(x); }`
+
 // The entries of the tables beside the code come with the functions that they are about,
 // and no others.
 func TestSpecialSections(t *testing.T) {
-	made, f, err := livepatched(t, kernelUnit{name: "a.c", text: `
-		struct static_key ours, theirs;
-		int noinline changed(int x)
-		{
-			BUG_ON(x == 7);
-			ALTERNATIVE("nop", "call printk");
-			if (STATIC_BRANCH(ours))
-				return 3;
-		#ifdef PATCHED
-			x++;
-		#endif
-			return x * 2;
-		}
-		int noinline other(int x)
-		{
-			BUG_ON(x == 8);
-			BUG_ON(x == 9);
-			ALTERNATIVE("nop", "call other_one");
-			return STATIC_BRANCH(theirs) + x;
-		}
-		int noinline other_one(int x) { BUG_ON(x); return x; }
-		int use(int x) { return changed(x) + other(x); }`})
+	made, f, err := livepatched(t, kernelUnit{name: "a.c", text: specialFunctions})
 	require.NoError(t, err)
 	require.Equal(t, []string{"changed"}, made.Functions())
 	for name, size := range map[string]uint64{"__bug_table": 12, "__jump_table": 16, ".altinstructions": 12, "__mcount_loc": 8, ".altinstr_replacement": 5} {
@@ -399,4 +408,47 @@ func TestReadExports(t *testing.T) {
 	f := open(t, compile(t, dir, "none.o", "-c", "-x", "c", "/dev/null"))
 	_, err = ReadExports(f)
 	require.ErrorContains(t, err, "exports nothing")
+}
+
+// Whatever the bytes of a kernel's object, comparing it ends.
+func FuzzLivepatch(f *testing.F) {
+	dir := f.TempDir()
+	target, units := compiledKernel(f, dir, kernelUnit{name: "a.c", text: specialFunctions})
+	patched, err := os.ReadFile(filepath.Join(dir, "a.c.patched.o"))
+	require.NoError(f, err)
+	f.Add(patched, byte(0), uint32(0), byte(0))
+	f.Fuzz(func(t *testing.T, data []byte, table byte, at uint32, value byte) {
+		file, err := object.Read(newReader(data))
+		if err != nil {
+			return
+		}
+		// Most changes of a whole object miss what this is about: one more in a table.
+		if s := file.Section(specialSections[int(table)%len(specialSections)].name); s != nil && s.Size > 0 {
+			contents, err := s.Bytes()
+			if i := bytes.Index(data, contents); err == nil && i >= 0 && len(contents) > 0 {
+				data = bytes.Clone(data)
+				data[i+int(at)%len(contents)] = value
+				if file, err = object.Read(newReader(data)); err != nil {
+					return
+				}
+			}
+		}
+		unit := units[0]
+		unit.Patched = file
+		_, _ = BuildLivepatch(target, []KernelUnit{unit}, Options{})
+	})
+}
+
+// Whatever the bytes of a vmlinux, reading what it exports ends.
+func FuzzExports(f *testing.F) {
+	dir := f.TempDir()
+	compiledKernel(f, dir, kernelUnit{name: "a.c", text: specialFunctions})
+	kernel, err := os.ReadFile(filepath.Join(dir, "vmlinux"))
+	require.NoError(f, err)
+	f.Add(kernel)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if file, err := object.Read(newReader(data)); err == nil {
+			_, _ = ReadExports(file)
+		}
+	})
 }

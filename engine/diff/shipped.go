@@ -56,7 +56,7 @@ func (u *unit) functions() (list []codePiece) {
 			continue
 		}
 		for _, s := range n.symbols {
-			if s.Type != elf.STT_FUNC || s.Size == 0 || s.Value+s.Size > uint64(len(n.data)) {
+			if s.Type != elf.STT_FUNC || s.Size == 0 || n.at(s) == nil {
 				continue
 			}
 			f := codePiece{node: n, symbol: s}
@@ -90,7 +90,7 @@ func (p *pair) shippedFunction(f codePiece) (bool, error) {
 	if err != nil {
 		return false, p.refuse(f.symbol.Name, "%v", err)
 	}
-	ours := f.node.data[f.symbol.Value : f.symbol.Value+f.symbol.Size]
+	ours := f.node.at(f.symbol)
 	at := 0
 	for _, r := range f.relocs {
 		typ, err := p.recorded.arch.Reloc(r.Type)

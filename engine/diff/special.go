@@ -173,7 +173,7 @@ func (n *node) slices(size int) []*node {
 		list[i] = &node{section: &section, kind: kindSpecial, name: n.section.Name, start: start, data: n.data[start : start+uint64(size)]}
 	}
 	for _, r := range n.relocs { // by offset
-		if i := int(r.Offset) / size; i < len(list) {
+		if i := r.Offset / uint64(size); i < uint64(len(list)) {
 			r.Offset -= list[i].start
 			list[i].relocs = append(list[i].relocs, r)
 		}

@@ -70,6 +70,9 @@ type BuildReloc struct {
 	Addend int64
 }
 
+// maxAlign is the largest alignment of a section, bytes: that of a large page.
+const maxAlign = 2 << 20
+
 // NewBuilder starts an empty relocatable file for machine.
 func NewBuilder(machine elf.Machine) *Builder { return &Builder{machine: machine} }
 
@@ -109,6 +112,9 @@ func (t *stringTable) add(s string) uint32 {
 func (b *Builder) Bytes() ([]byte, error) {
 	all := []*BuildSection{{}} // the null section
 	for _, s := range b.sections {
+		if s.Align > maxAlign || s.Align&(s.Align-1) != 0 {
+			return nil, fmt.Errorf("section %q: an alignment of %d bytes is not supported", s.Name, s.Align)
+		}
 		s.index = len(all)
 		all = append(all, s)
 	}

@@ -53,6 +53,7 @@ debian_needs=(
     "pahole|dwarves||is asked by the kernel's build what its debug information can be"
     "depmod|kmod||lists the modules of such a machine"
     "/usr/include/libelf.h|libelf-dev||is needed by the kernel's objtool"
+    "openssl|openssl||makes a key for a module in a test"
     "/usr/include/openssl/ssl.h|libssl-dev||is needed by the kernel's sign-file"
     "ccache|ccache||likewise"
     "chromium|chromium||shows the reports of builds in a test"

@@ -33,6 +33,7 @@ func WriteSource(ctx context.Context, c *Content, dir, work string, log io.Write
 	argv := append([]string{"rpmbuild", "-bs", "--nodeps", "--target", c.Patch.Arch}, directories(top)...)
 	for _, macro := range []string{
 		"use_source_date_epoch_as_buildtime 1", "clamp_mtime_to_source_date_epoch 1", "_buildhost " + buildHost,
+		"_source_payload w0.gzdio", // nearly all of it is a package that is compressed already
 	} {
 		argv = append(argv, "--define", macro)
 	}

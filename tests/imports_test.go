@@ -25,6 +25,7 @@ var floors = [][]string{
 	{"engine/patchobject"},
 	{"engine/diff"},
 	{"engine/build", "engine/user", "engine/kernel"},
+	{"engine/kernelbuild"},
 	{"state/metadata", "state/config", "state/journal"},
 	{"state", "specgen"},
 	{"state/bus"},

@@ -80,6 +80,10 @@ var kernelFixes = []kernelFix{
 		{File: "fs/inode.c", Old: "{\n\tunsigned int *p = &get_cpu_var(last_ino);", New: "{\n\tunsigned int *p = &get_cpu_var(last_ino);\n\n\tpr_info_once(\"inode numbers go on\\n\");"},
 	}, see: "for i in 1 2 3; do readlink /proc/self/fd/0 </dev/zero | cat; done; readlink /proc/self/fd/0 < <(:); dmesg", before: `pipe:\[\d{4,}\]`, after: `pipe:\[\d{4,}\](?s:.*)inode numbers go on`},
 
+	{name: "faults", edits: []kernelrpm.Edit{ // code that may fault, and says where to go on then
+		{File: "fs/readdir.c", Old: "static bool filldir64(struct dir_context *ctx, const char *name, int namlen,\n\t\t     loff_t offset, u64 ino, unsigned int d_type)\n{\n", New: "static bool filldir64(struct dir_context *ctx, const char *name, int namlen,\n\t\t     loff_t offset, u64 ino, unsigned int d_type)\n{\n\tpr_info_once(\"names are listed\\n\");\n\n"},
+	}, see: "dmesg -C; python3 -c '" + badBuffer + "'; ls / | wc -l; dmesg | grep -c 'names are listed' || :", before: `\A14\n\d\d+\n0\n`, after: `\A14\n\d\d+\n[01]\n`},
+
 	{name: "exported", edits: []kernelrpm.Edit{ // a function that modules call
 		{File: "net/core/dev.c", Old: "int dev_set_mtu(struct net_device *dev, int new_mtu)\n{\n", New: "int dev_set_mtu(struct net_device *dev, int new_mtu)\n{\n\tif (new_mtu == 1234 && !strcmp(dev->name, \"lo\"))\n\t\treturn -EDOM;\n\n"},
 	}, see: "cd /sys/class/net/lo; (echo 1234 >mtu) 2>&1; cat mtu; echo 65536 >mtu", before: `^1234\n`, after: `out of domain\n65536`},
@@ -92,6 +96,12 @@ var kernelFixes = []kernelFix{
 		{File: "fs/proc/version.c", Old: "\tcount_version();", New: "\tseq_puts(m, \"It is \");\n\tcount_version();"},
 	}, see: "cat /proc/version; cat /proc/loadavg", before: `^Linux.*\nseen `, after: `^It is Linux.*\nseen `},
 }
+
+// badBuffer lists a directory into memory that is not there.
+const badBuffer = `import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+assert c.syscall(217, os.open("/", os.O_RDONLY), 4096, 4096) == -1
+print(ctypes.get_errno())`
 
 // userKey writes a key of the kind "user" and reads it.
 const userKey = `import ctypes
@@ -143,7 +153,7 @@ func buildKernelPatches(t *testing.T, p *kernelrpm.Packages, fixes []kernelFix) 
 	return out
 }
 
-func buildKernelPatch(t testing.TB, p *kernelrpm.Packages, dir string, fix kernelFix) ([]byte, error) {
+func buildKernelPatch(t testing.TB, p *kernelrpm.Packages, dir string, fix kernelFix, options ...string) ([]byte, error) {
 	patch := filepath.Join(p.Fixes, fix.name+".patch")
 	if fix.of != "" {
 		patch = "testdata/kmod/" + fix.name + ".patch"
@@ -174,7 +184,7 @@ func buildKernelPatch(t testing.TB, p *kernelrpm.Packages, dir string, fix kerne
 	if fix.of != "" {
 		args = append(args, "--source", filepath.Join(fix.packages, "SRPMS", fix.of+".src.rpm"), "--debuginfo", filepath.Join(fix.packages, "RPMS/x86_64", strings.Replace(fix.of, "-", "-debuginfo-", 1)+".x86_64.rpm"))
 	}
-	out, err := command(t, args...).CombinedOutput()
+	out, err := command(t, append(args, options...)...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w\n%s", fix.name, err, out)
 	}
@@ -266,12 +276,35 @@ func TestKernelPatchPackages(t *testing.T) {
 	}
 	for _, fix := range fixes {
 		if fix.on == "" {
+			v.Run("syscare remove HP-" + fix.name)
+			seen(fix, fix.before)
 			v.Run("rpm -e patch-" + cmp.Or(fix.of, kernelTarget) + "-HP-" + fix.name)
 			seen(fix, fix.before)
 			requireQuiet(t, v)
 		}
 	}
 	require.Empty(t, v.Run("ls /sys/kernel/livepatch; grep ^syscare_ /proc/modules || :"))
+}
+
+// The same input gives the same packages, wherever they are made; with a key the module is
+// signed.
+func TestKernelPatchIsReproducible(t *testing.T) {
+	needTools(t, "make", "gcc", "pahole", "flex", "bison", "bc")
+	packages, err := kernelrpm.Make(t.Context(), writerFunc(func(p []byte) (int, error) { return len(p), nil }))
+	require.NoError(t, err)
+	one, err := buildKernelPatch(t, packages, t.TempDir(), kernelFixes[0])
+	require.NoError(t, err)
+	two, err := buildKernelPatch(t, packages, t.TempDir(), kernelFixes[0])
+	require.NoError(t, err)
+	require.Equal(t, one, two)
+
+	keys := t.TempDir()
+	key, certificate := filepath.Join(keys, "key.pem"), filepath.Join(keys, "certificate.pem")
+	tool(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=SysCare Test", "-keyout", key, "-out", certificate)
+	signed, err := buildKernelPatch(t, packages, keys, kernelFixes[0], "--module_key", key, "--module-certificate", certificate)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(keys, "signed.rpm"), signed, 0o644))
+	require.Equal(t, "SysCare Test\n", tool(t, "sh", "-e", "-c", "cd "+keys+"; rpm2cpio signed.rpm | cpio --quiet --no-absolute-filenames -idm 2>/dev/null; cp usr/lib/syscare/patches/*/*-* signed.ko; modinfo -F signer ./signed.ko"))
 }
 
 // What cannot be patched is refused, with the reason, the function and the file.

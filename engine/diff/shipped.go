@@ -3,7 +3,6 @@ package diff
 import (
 	"debug/elf"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -171,18 +170,24 @@ func (p *pair) sameFunctions() error {
 	return nil
 }
 
-// outsideReferences lists, for each function, the undefined symbols that it refers to.
+// outsideReferences lists, for each function with its cold part, the undefined symbols that
+// it refers to. Where it returns does not matter: a call at the end may have been a jump.
 func (u *unit) outsideReferences() map[string][]string {
 	list := map[string][]string{}
 	for _, f := range u.functions() {
-		names := []string{}
+		name, _, _ := strings.Cut(f.symbol.Name, ".cold")
+		if list[name] == nil {
+			list[name] = []string{}
+		}
 		for _, r := range f.relocs {
-			if r.Symbol.Section == nil {
-				names = append(names, fmt.Sprintf("%s %d", r.Symbol.Name, r.Type))
+			if r.Symbol.Section == nil && r.Symbol.Name != "__x86_return_thunk" {
+				list[name] = append(list[name], r.Symbol.Name)
 			}
 		}
+	}
+	for name, names := range list {
 		slices.Sort(names)
-		list[f.symbol.Name] = names
+		list[name] = slices.Compact(names) // how often is up to the compiler
 	}
 	return list
 }

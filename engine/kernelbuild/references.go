@@ -2,6 +2,7 @@ package kernelbuild
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"debug/elf"
 	"fmt"
 	"strings"
@@ -33,6 +34,24 @@ func convertReferences(module []byte) ([]byte, error) {
 		return nil, fmt.Errorf("linked module: %w", err)
 	}
 	c.addSymbols()
+	return c.identified()
+}
+
+// identified writes the module with a build ID that tells it by what is in it: the linker's
+// is also of the debug information, and so of the directory that the module was made in.
+func (c *converter) identified() ([]byte, error) {
+	const header = 16 // of a note named "GNU"
+	note := c.sections[c.file.Section(".note.gnu.build-id")]
+	if note == nil || len(note.Data) <= header {
+		return c.out.Bytes()
+	}
+	clear(note.Data[header:])
+	plain, err := c.out.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	digest := sha1.Sum(plain)
+	copy(note.Data[header:], digest[:])
 	return c.out.Bytes()
 }
 

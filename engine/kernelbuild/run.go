@@ -203,13 +203,20 @@ func (r *runner) checkExports() error {
 	return nil
 }
 
+// wholeFunctions are the flags by which a task that is anywhere in the code of a patch has a
+// function on its stack that the kernel's livepatch core knows: it looks for those alone
+// before it lets the patch go. Without them a function could jump to a part of itself that
+// is elsewhere (f.cold), or end with a jump to another one of the patch.
+var wholeFunctions = []string{"-fno-reorder-blocks-and-partition", "-fno-optimize-sibling-calls"}
+
 // compile makes two objects of each unit, without and with the fix.
 func (r *runner) compile(ctx context.Context) (err error) {
 	include, err := build.WriteHeader(r.WorkDir)
 	if err != nil {
 		return err
 	}
-	flags := append(build.DiffFlags(), "-w", "-Wno-error", "-idirafter", include)
+	flags := append(build.DiffFlags(), wholeFunctions...)
+	flags = append(flags, "-w", "-Wno-error", "-idirafter", include)
 	for i := range r.units {
 		dir := filepath.Join(r.WorkDir, "objects", fmt.Sprint(i))
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -19,7 +19,7 @@ type Edit struct {
 // sources are the files that Edits are for.
 var sources = []string{
 	"fs/proc/cmdline.c", "fs/proc/version.c", "fs/proc/loadavg.c", "fs/proc/uptime.c", "fs/proc/fd.h", "fs/proc/fd.c", "drivers/net/dummy.c",
-	"kernel/fork.c", "kernel/sys.c", "kernel/time/timekeeping.c", "fs/inode.c", "net/core/dev.c", "security/selinux/ss/policydb.c", "arch/x86/lib/memset_64.S",
+	"kernel/fork.c", "kernel/sys.c", "kernel/time/timekeeping.c", "fs/inode.c", "fs/readdir.c", "net/core/dev.c", "security/selinux/ss/policydb.c", "arch/x86/lib/memset_64.S",
 }
 
 // Patch writes a patch file of the edits, for sources in which those of base were made.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/openeuler/syscare/engine/object"
@@ -57,6 +58,29 @@ func ReadExports(f *object.File) (map[string]Export, error) {
 		return nil, fmt.Errorf("it exports nothing to modules: is it a kernel with its symbols?")
 	}
 	return exports, nil
+}
+
+// newExports lists what the patched object exports and the original one does not: each
+// export has a section of its own.
+func newExports(original, patched *object.File) (names []string) {
+	exports := func(f *object.File) map[string]bool {
+		found := map[string]bool{}
+		for _, s := range f.Sections {
+			if rest, ok := strings.CutPrefix(s.Name, "___ksymtab"); ok {
+				_, name, _ := strings.Cut(rest, "+")
+				found[name] = true
+			}
+		}
+		return found
+	}
+	before := exports(original)
+	for name := range exports(patched) {
+		if !before[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // imageReader reads from the sections of a linked file, each once.

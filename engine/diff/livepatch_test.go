@@ -310,6 +310,15 @@ func TestVariablesOfOneSection(t *testing.T) {
 	assert.Equal(t, uint32(7), binary.LittleEndian.Uint32(data))
 }
 
+// What a fix exports is no part of the patch, which is said.
+func TestNewExports(t *testing.T) {
+	const export = `asm(".pushsection ___ksymtab+f,\"a\"\n.long f - .\n.popsection");`
+	made, _, err := livepatched(t, kernelUnit{name: "a.c", text: "int noinline f(int x) { return x\n#ifdef PATCHED\n+ 1\n#endif\n; }\n#ifdef PATCHED\n" + export + "\n#endif"})
+	require.NoError(t, err)
+	require.Len(t, made.Notes, 1)
+	require.Contains(t, made.Notes[0], "a.c: the fix exports f to modules")
+}
+
 // A module's own symbols are filled in when it is there, those of the kernel at once.
 func TestModuleReferences(t *testing.T) {
 	made, f, err := livepatched(t,

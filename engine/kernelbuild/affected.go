@@ -28,7 +28,7 @@ func kindOf(c string, old, removed bool) (kind string, err error) {
 		{"arch/x86/realmode/", "it runs before the kernel does"}, {"arch/x86/boot/", "it runs before the kernel does"},
 		{"arch/x86/purgatory/", "it runs between two kernels"}, {"scripts/", "it is a part of the kernel's build, and may change all that is built"},
 	} {
-		if strings.HasPrefix(c, place.prefix) && strings.HasSuffix(c, ".h") == false {
+		if strings.HasPrefix(c, place.prefix) && !strings.HasSuffix(c, ".h") {
 			return "", refuse(place.reason + ": that cannot be patched")
 		}
 	}

@@ -206,7 +206,7 @@ func (b *builder) prepare(ctx context.Context) error {
 func (b *builder) findTree(ctx context.Context) (err error) {
 	dir := b.work.path("package")
 	if !b.NoCache {
-		if b.entry, err = openEntry(b.source, b.Tool); err != nil {
+		if b.entry, err = openEntry(b.source, b.Tool, cacheRoom); err != nil {
 			b.Logger.Info("the build is not kept", "reason", err)
 		}
 	}
@@ -240,13 +240,18 @@ func (b *builder) record(ctx context.Context) error {
 	b.recorded, err = build.Record(ctx, build.Options{WorkDir: dir, Front: b.Front}, func(ctx context.Context, env []string) error {
 		return b.tree.Build(ctx, env, b.Jobs, b.work.log)
 	})
-	if len(b.tree.Unknown) > 0 {
-		b.warnings = append(b.warnings, "build requirements that cannot be looked for on this machine: "+strings.Join(b.tree.Unknown, ", "))
-	}
+	b.warnUnknown(b.tree)
 	if err == nil && b.entry != nil {
 		err = b.entry.complete(b.tree, b.recorded.Units())
 	}
 	return err
+}
+
+// warnUnknown tells which build requirements of a package nobody has looked for.
+func (b *builder) warnUnknown(tree *specgen.Tree) {
+	if len(tree.Unknown) > 0 {
+		b.warnings = append(b.warnings, "build requirements that cannot be looked for on this machine: "+strings.Join(tree.Unknown, ", "))
+	}
 }
 
 // leaveCache gives the recorded build back. Its tree is what it was after each fix;

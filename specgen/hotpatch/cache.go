@@ -27,8 +27,9 @@ import (
 const (
 	// cacheLimit bounds all recorded builds together, bytes.
 	cacheLimit = 20 << 30
-	// cacheRoom is what must be free for a build to be made where it is kept, bytes.
-	cacheRoom = 2 << 30
+	// cacheRoom is what must be free for a build to be made where it is kept, bytes, and
+	// kernelRoom for the sources of a kernel to be prepared there.
+	cacheRoom, kernelRoom = 2 << 30, 6 << 30
 	// In an entry: what its tree depends on; it is written when all is there.
 	cacheManifest = "complete.json"
 	// In an entry: somebody works in it. Left over, it says that the tree may not be
@@ -48,10 +49,11 @@ func cacheHome() (string, error) {
 	return filepath.Join(dir, "syscare", "builds"), err
 }
 
-// openEntry takes the entry of a source package, and of more files. It returns nil if there can be none
+// openEntry takes the entry of a source package, and of more files, for which there have
+// to be room bytes. It returns nil if there can be none
 // now, for the reason that is returned with it: somebody else uses it, or there is no
 // place for it. Then the build does without.
-func openEntry(source *rpmfile.Package, tool string, more ...string) (*entry, error) {
+func openEntry(source *rpmfile.Package, tool string, room uint64, more ...string) (*entry, error) {
 	home, err := cacheHome()
 	if err != nil {
 		return nil, err
@@ -59,12 +61,12 @@ func openEntry(source *rpmfile.Package, tool string, more ...string) (*entry, er
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
 	}
-	var room syscall.Statfs_t
-	if err := syscall.Statfs(home, &room); err != nil {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(home, &disk); err != nil {
 		return nil, err
 	}
-	if free := room.Bavail * uint64(room.Bsize); free < cacheRoom {
-		return nil, fmt.Errorf("%s: %d MB are free, less than %d", home, free>>20, cacheRoom>>20)
+	if free := disk.Bavail * uint64(disk.Bsize); free < room {
+		return nil, fmt.Errorf("%s: %d MB are free, less than %d", home, free>>20, room>>20)
 	}
 	if strings.ContainsAny(home, " \t\n:") {
 		return nil, fmt.Errorf("%s: compilers cannot be given paths with blanks or colons", home)

@@ -93,7 +93,7 @@ func (b *builder) findKernel() (target string, k *kernelInput, err error) {
 func (b *builder) prepareKernel(ctx context.Context) (err error) {
 	dir := b.work.path("package")
 	if !b.NoCache {
-		if b.entry, err = openEntry(b.kernel.source, b.Tool, b.kernel.debuginfo...); err != nil {
+		if b.entry, err = openEntry(b.kernel.source, b.Tool, kernelRoom, b.kernel.debuginfo...); err != nil {
 			b.Logger.Info("the prepared sources are not kept", "reason", err)
 		}
 	}
@@ -144,7 +144,9 @@ func (b *builder) prepareSources(ctx context.Context, dir string, vmlinux *objec
 	if k.prepared, err = specgen.UnpackSource(ctx, k.source, dir); err != nil {
 		return err
 	}
-	if err := k.prepared.Prepare(ctx, b.Jobs, b.work.log); err != nil {
+	err = k.prepared.Prepare(ctx, b.Jobs, b.work.log)
+	b.warnUnknown(k.prepared)
+	if err != nil {
 		return err
 	}
 	if k.tree.Source, err = k.prepared.KernelSources(); err != nil {
@@ -185,7 +187,9 @@ func (b *builder) prepareModule(ctx context.Context) (err error) {
 	if b.tree, err = specgen.UnpackSource(ctx, b.source, b.work.path("package", "module")); err != nil {
 		return err
 	}
-	if err := b.tree.Prepare(ctx, b.Jobs, b.work.log); err != nil {
+	err = b.tree.Prepare(ctx, b.Jobs, b.work.log)
+	b.warnUnknown(b.tree)
+	if err != nil {
 		return err
 	}
 	if k.tree.Module, err = b.tree.ModuleSources(); err != nil {

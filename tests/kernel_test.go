@@ -51,7 +51,7 @@ var kernelFixes = []kernelFix{
 
 	{name: "header", edits: []kernelrpm.Edit{ // an inline function in a header that two files include
 		{File: "fs/proc/fd.h", Old: "{\n\treturn PROC_I(inode)->fd;", New: "{\n\tif (from_kuid(&init_user_ns, current_uid()) == 65534)\n\t\treturn 0;\n\treturn PROC_I(inode)->fd;"},
-	}, see: byNobody + "sh -c 'exec </dev/null 9>/dev/null; cat /proc/self/fdinfo/9'", before: `flags:\s+0100001`, after: `flags:\s+0100000`},
+	}, see: byNobody + "sh -c 'exec </dev/null 9>/dev/null; exec cat /proc/self/fdinfo/9'", before: `flags:\s+0100001`, after: `flags:\s+0100000`},
 
 	{name: "module", edits: []kernelrpm.Edit{ // a module, not the kernel itself
 		{File: "drivers/net/dummy.c", Old: "{\n\tif (new_carrier)", New: "{\n\tif (!new_carrier && dev->mtu == 1234)\n\t\treturn -EDOM;\n\tif (new_carrier)"},

@@ -13,6 +13,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/openeuler/syscare/engine/kernel"
+	"github.com/openeuler/syscare/engine/kernelbuild"
+	"github.com/openeuler/syscare/engine/object"
+	"github.com/openeuler/syscare/specgen"
+	"github.com/openeuler/syscare/specgen/rpmfile"
+	"github.com/openeuler/syscare/state/metadata"
 	"github.com/openeuler/syscare/tests/kernelrpm"
 	"github.com/openeuler/syscare/tests/vm"
 )
@@ -301,13 +307,63 @@ func TestKernelPatchIsReproducible(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, one, two)
 
+	installed := installedModule(t, one)
+	m, err := kernel.Read(installed)
+	require.NoError(t, err)
+	require.Equal(t, installed, moduleByMake(t, packages, m.Name), "whichever way the file is compiled")
+
 	keys := t.TempDir()
 	key, certificate := filepath.Join(keys, "key.pem"), filepath.Join(keys, "certificate.pem")
 	tool(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=SysCare Test", "-keyout", key, "-out", certificate)
 	signed, err := buildKernelPatch(t, packages, keys, kernelFixes[0], "--module_key", key, "--module-certificate", certificate)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(keys, "signed.rpm"), signed, 0o644))
-	require.Equal(t, "SysCare Test\n", tool(t, "sh", "-e", "-c", "cd "+keys+"; rpm2cpio signed.rpm | cpio --quiet --no-absolute-filenames -idm 2>/dev/null; cp usr/lib/syscare/patches/*/*-* signed.ko; modinfo -F signer ./signed.ko"))
+	module := filepath.Join(keys, "signed.ko")
+	require.NoError(t, os.WriteFile(module, installedModule(t, signed), 0o644))
+	require.Equal(t, "SysCare Test\n", tool(t, "modinfo", "-F", "signer", module))
+}
+
+// installedModule is the livepatch module in a patch package.
+func installedModule(t *testing.T, rpm []byte) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "patch.rpm")
+	require.NoError(t, os.WriteFile(path, rpm, 0o644))
+	p, err := rpmfile.Open(path)
+	require.NoError(t, err)
+	entries, err := p.Extract(t.Context(), dir, rpmfile.ExtractOptions{})
+	require.NoError(t, err)
+	for _, e := range entries {
+		if e.Mode.IsRegular() && filepath.Base(e.Name) != metadata.FileName {
+			data, err := os.ReadFile(filepath.Join(dir, e.Name))
+			require.NoError(t, err)
+			return data
+		}
+	}
+	require.Fail(t, "no module in the package")
+	return nil
+}
+
+// moduleByMake builds the first fix in the sources that an earlier build has prepared, and
+// lets the kernel's build compile all of it.
+func moduleByMake(t *testing.T, p *kernelrpm.Packages, name string) []byte {
+	t.Helper()
+	prepared, err := filepath.Glob(filepath.Join(bin, "cache/syscare/builds/*/out"))
+	require.NoError(t, err)
+	require.Len(t, prepared, 1)
+	dir := filepath.Dir(prepared[0])
+	k, err := specgen.OpenKernel(filepath.Join(dir, "debuginfo"))
+	require.NoError(t, err)
+	vmlinux, err := object.Open(k.Vmlinux)
+	require.NoError(t, err)
+	defer vmlinux.Close()
+	tree := &kernelbuild.Tree{Source: filepath.Join(dir, "topdir/BUILD/linux-source-6.1"), Out: prepared[0], ByMake: true, Jobs: 2}
+	require.NoError(t, kernelbuild.Open(t.Context(), tree, vmlinux))
+	work := t.TempDir()
+	patch := filepath.Join(work, "fix.patch")
+	require.NoError(t, p.Patch(t.Context(), patch, nil, kernelFixes[0].edits))
+	made, err := kernelbuild.Build(t.Context(), kernelbuild.Request{Tree: tree, Vmlinux: k.Vmlinux, Modules: k.Modules, WorkDir: work, Patches: []string{patch}, Strip: 1, Name: name})
+	require.NoError(t, err)
+	return made.Module
 }
 
 // Packages that do not go together are told before anything is done.

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -44,6 +45,10 @@ func ReadExports(f *object.File) (map[string]Export, error) {
 	for _, s := range f.Symbols {
 		name, found := strings.CutPrefix(s.Name, "__crc_")
 		e, known := exports[name]
+		if found && known && s.Shndx == elf.SHN_ABS { // before Linux 5.19, the value is the sum
+			e.CRC = uint32(s.Value)
+			exports[name] = e
+		}
 		if !found || !known || s.Section == nil {
 			continue
 		}

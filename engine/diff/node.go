@@ -213,7 +213,7 @@ func (n *node) classify() {
 	}
 	flags := n.section.Flags
 	switch {
-	case n.kernel && n.primary == nil && (n.section.Name == replacements || n.section.Name == slowPaths),
+	case n.kernel && n.primary == nil && (n.section.Name == replacements || n.section.Name == slowPaths || n.section.Name == fixups),
 		n.kernel && n.section.Name == debugMessages:
 		n.kind = kindAnonymous
 	case flags&elf.SHF_EXECINSTR != 0:

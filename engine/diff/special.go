@@ -54,6 +54,7 @@ const (
 	mcountLoc       = "__mcount_loc" // where functions call __fentry__
 	replacements    = ".altinstr_replacement"
 	slowPaths       = ".altinstr_aux" // of static_cpu_has
+	fixups          = ".fixup"        // where code goes on after a fault, before Linux 5.17
 	debugMessages   = "__dyndbg"      // of pr_debug, one descriptor each
 )
 

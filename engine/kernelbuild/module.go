@@ -20,6 +20,7 @@ var registration = template.Must(template.New("").Parse(`// SPDX-License-Identif
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/livepatch.h>
+#include <linux/version.h>
 
 {{range .Symbols}}extern int syscare_{{.Index}}(struct klp_object *object) __asm__("{{.Name}}");
 {{end}}{{range $o, $object := .Objects}}
@@ -83,7 +84,11 @@ module_init(patch_init);
 module_exit(patch_exit);
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
-{{range .Namespaces}}MODULE_IMPORT_NS({{.}});
+{{range .Namespaces}}#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+MODULE_IMPORT_NS({{.}});
+#else
+MODULE_IMPORT_NS("{{.}}");
+#endif
 {{end}}`))
 
 type symbolName struct {

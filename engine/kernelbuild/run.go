@@ -70,7 +70,10 @@ type runner struct {
 	plan    *build.Plan
 	units   []*unit
 	objects []build.Compared // of the units
-	result  Result
+
+	recorded []string // paths of the objects as they were for the shipped kernel
+	compiled atomic.Int64
+	result   Result
 }
 
 // Build makes the module. It returns an error that wraps diff.ErrNoChange when the patches
@@ -223,21 +226,21 @@ func (r *runner) compile(ctx context.Context) (err error) {
 			return err
 		}
 		r.objects = append(r.objects, build.Compared{Original: filepath.Join(dir, "original.o"), Patched: filepath.Join(dir, "patched.o")})
+		r.recorded = append(r.recorded, filepath.Join(dir, "recorded.o"))
 	}
-	var done atomic.Int64
-	each := func(what func(build.Compared) string) error {
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(max(r.Tree.Jobs, 1))
-		for i, u := range r.units {
-			group.Go(func() error {
-				err := r.Tree.compile(ctx, u, what(r.objects[i]), flags...)
-				r.Progress(build.StageCompile, int(done.Add(1)), 2*len(r.units))
-				return err
-			})
-		}
-		return group.Wait()
+	if err := r.keepRecorded(); err != nil {
+		return err
 	}
-	if err := each(func(o build.Compared) string { return o.Original }); err != nil {
+	direct, err := r.Tree.notesAll(r.units)
+	if err != nil {
+		return err
+	}
+	direct = direct && !r.Tree.ByMake
+	var originals, patched []string
+	for _, o := range r.objects {
+		originals, patched = append(originals, o.Original), append(patched, o.Patched)
+	}
+	if err := r.compileAll(ctx, originals, direct, flags); err != nil {
 		return err
 	}
 	numbered, err := r.plan.Numbered(ctx, r.WorkDir)
@@ -257,8 +260,41 @@ func (r *runner) compile(ctx context.Context) (err error) {
 	if err := r.plan.Apply(numbered); err != nil {
 		return err
 	}
-	if err := each(func(o build.Compared) string { return o.Patched }); err != nil {
+	if err := r.compileAll(ctx, patched, direct, flags); err != nil {
 		return fmt.Errorf("with the patches applied: %w", err)
+	}
+	return nil
+}
+
+// compileAll makes an object of each unit in its place of outs: directly by the commands that
+// the kernel's build has noted, or by that build.
+func (r *runner) compileAll(ctx context.Context, outs []string, direct bool, flags []string) error {
+	if !direct {
+		return r.Tree.compileByMake(ctx, r.units, outs, flags...)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(r.Tree.Jobs, 1))
+	for i, u := range r.units {
+		group.Go(func() error {
+			err := r.Tree.compile(ctx, u, outs[i], flags...)
+			r.Progress(build.StageCompile, int(r.compiled.Add(1)), 2*len(r.units))
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// keepRecorded copies the objects as they were for the shipped kernel: the build goes on in
+// their place.
+func (r *runner) keepRecorded() error {
+	for i, u := range r.units {
+		data, err := os.ReadFile(r.Tree.objectPath(u))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(r.recorded[i], data, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -298,7 +334,7 @@ func (r *runner) compare(ctx context.Context) error {
 		for _, part := range []struct {
 			path string
 			into **object.File
-		}{{r.Tree.objectPath(u), &unit.Recorded}, {r.objects[i].Original, &unit.Original}, {r.objects[i].Patched, &unit.Patched}} {
+		}{{r.recorded[i], &unit.Recorded}, {r.objects[i].Original, &unit.Original}, {r.objects[i].Patched, &unit.Patched}} {
 			if *part.into, err = r.open(part.path); err != nil {
 				return err
 			}

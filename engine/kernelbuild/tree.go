@@ -30,6 +30,10 @@ type Tree struct {
 	// Sizes are those of the structures in the tables beside the code.
 	Sizes map[string]int
 	CC    string // the compiler
+	// ByMake lets the kernel's build compile each file for comparison as well, instead of
+	// the command that it notes. That takes longer, and is done by itself where the build
+	// runs tools on objects without noting it (before Linux 5.18).
+	ByMake bool
 	Jobs  int
 	Log   io.Writer // gets each command with its output
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/openeuler/syscare/engine/build"
+	"github.com/openeuler/syscare/engine/object"
 )
 
 // unit is one source file of the kernel, and how the kernel's build compiles it.
@@ -102,6 +103,61 @@ func (t *Tree) objectPath(u *unit) string {
 		return u.object
 	}
 	return filepath.Join(t.Out, u.object)
+}
+
+// notesAll reports whether the commands of the units are all that the kernel's build does to
+// make their objects.
+func (t *Tree) notesAll(units []*unit) (bool, error) {
+	for _, u := range units {
+		if strings.Contains(u.command, "objtool") {
+			continue
+		}
+		f, err := object.Open(t.objectPath(u))
+		if err != nil {
+			return false, err
+		}
+		tooled := f.Section(".orc_unwind") != nil
+		if err := f.Close(); err != nil || tooled {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// compileByMake makes the units' objects with more flags by the kernel's build, in the place
+// of the ones that are there, and moves them to their places. What was there is made anew
+// when it is wanted.
+func (t *Tree) compileByMake(ctx context.Context, units []*unit, outs []string, flags ...string) error {
+	extra := "KCFLAGS=" + strings.Join(flags, " ")
+	var targets []string
+	for _, u := range units {
+		if err := os.Remove(t.objectPath(u)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		targets = append(targets, u.object)
+	}
+	var err error
+	if t.Module != "" {
+		err = t.makeModule(ctx, t.Module, "modules", "KBUILD_MODPOST_WARN=1", extra)
+	} else {
+		err = t.make(ctx, append(targets, extra)...)
+	}
+	if err != nil {
+		return err
+	}
+	for i, u := range units {
+		data, err := os.ReadFile(t.objectPath(u))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(outs[i], data, 0o644); err != nil {
+			return err
+		}
+		if err := os.Remove(t.objectPath(u)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var dependencyFile = regexp.MustCompile(`-Wp,-MM?D,\S+`)

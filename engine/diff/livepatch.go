@@ -104,7 +104,8 @@ type livepatch struct {
 	exports map[string]Export // of the kernel
 	sympos  map[*target]map[string][]*object.Symbol
 	patched map[string]*PatchedObject
-	late    map[string][]latePlace // by module
+	late    map[string][]latePlace  // by module
+	hooked  map[string]*emittedUnit // one with a hook, by module
 	notes   []string
 }
 
@@ -165,7 +166,10 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 	if err := live.emitPlaces(e); err != nil {
 		return nil, err
 	}
-	if result.Patched = live.objects(); len(result.Patched) == 0 {
+	if result.Patched, err = live.objects(); err != nil {
+		return nil, err
+	}
+	if len(result.Patched) == 0 {
 		return nil, ErrNoChange
 	}
 	orderContents(result.Contents)
@@ -182,7 +186,7 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 }
 
 func newLivepatch(k KernelTarget) (*livepatch, error) {
-	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}, late: map[string][]latePlace{}}
+	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}, late: map[string][]latePlace{}, hooked: map[string]*emittedUnit{}}
 	var err error
 	if live.kernel, err = newTarget(k.Vmlinux, &k.Kernel); err != nil {
 		return nil, fmt.Errorf("vmlinux: %w", err)
@@ -326,15 +330,20 @@ func (l *livepatch) object(module string) *PatchedObject {
 	return l.patched[module]
 }
 
-// objects lists what is patched. Functions that run around a change alone change nothing.
-func (l *livepatch) objects() (list []PatchedObject) {
+// objects lists what is patched. The kernel calls the hooks of an object around a change of
+// its functions: without one they would never run.
+func (l *livepatch) objects() (list []PatchedObject, err error) {
 	for _, o := range l.patched {
 		if len(o.Redirects) > 0 {
 			list = append(list, *o)
+			continue
+		}
+		for kind, symbol := range o.Hooks {
+			return nil, l.hooked[o.Module].refuse(symbol, "a hook (%s) where no function is replaced: the kernel would never call it", kind)
 		}
 	}
 	slices.SortFunc(list, func(a, b PatchedObject) int { return strings.Compare(a.Module, b.Module) })
-	return list
+	return list, nil
 }
 
 // hook notes the function that a hook's entry names.
@@ -355,6 +364,7 @@ func (l *livepatch) hook(u *emittedUnit, n *node) error {
 			return u.refuse(to.node.name, "a second hook of the kind %q: the kernel calls one for each object that is patched", kind)
 		}
 		o.Hooks[kind] = to.node.newName
+		l.hooked[u.target.module] = u
 	}
 	return nil
 }

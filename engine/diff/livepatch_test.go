@@ -373,8 +373,15 @@ func TestLivepatchHooks(t *testing.T) {
 	made, _, err := livepatched(t, kernelUnit{name: "a.c", text: strings.Replace(text, "HOOKS", hook("pre_apply")+hook("post_remove"), 1)})
 	require.NoError(t, err)
 	assert.Equal(t, map[patchobject.HookKind]string{patchobject.PreApply: "hook", patchobject.PostRemove: "hook"}, made.Patched[0].Hooks)
-	_, _, err = livepatched(t, kernelUnit{name: "a.c", text: strings.Replace(text, "HOOKS", hook("no_such"), 1)})
-	require.ErrorContains(t, err, "no hooks of the kind")
+	second := `int (*again)(void) __attribute__((used, section(".syscare.hook.pre_apply"))) = hook;`
+	for says, text := range map[string]string{
+		"no hooks of the kind":                             strings.Replace(text, "HOOKS", hook("no_such"), 1),
+		`a second hook of the kind "pre_apply"`:            strings.Replace(text, "HOOKS", hook("pre_apply")+second, 1),
+		"a hook (pre_apply) where no function is replaced": strings.Replace(strings.Replace(text, "+ 1", "", 1), "HOOKS", hook("pre_apply"), 1),
+	} {
+		_, _, err = livepatched(t, kernelUnit{name: "a.c", text: text})
+		require.ErrorContains(t, err, says)
+	}
 }
 
 // What does not compile to the code that was shipped is not patched.

@@ -34,8 +34,8 @@ type Tree struct {
 	// the command that it notes. That takes longer, and is done by itself where the build
 	// runs tools on objects without noting it (before Linux 5.18).
 	ByMake bool
-	Jobs  int
-	Log   io.Writer // gets each command with its output
+	Jobs   int
+	Log    io.Writer // gets each command with its output
 }
 
 // Prepare configures the sources in source as the kernel in vmlinux was, into out. Config

@@ -75,9 +75,9 @@ var kernelFixes = []kernelFix{
 	}, see: "uname; " + byNobody + "uname 2>&1; :", before: `^Linux\nLinux\n$`, after: `^Linux\n.*out of domain`},
 
 	{name: "hooks", edits: []kernelrpm.Edit{ // functions that run around a change, and shadow variables
-		{File: "fs/proc/uptime.c", New: "#include <linux/livepatch.h>\n#include <linux/panic.h>\n#include <syscare.h>\n\n" +
+		{File: "fs/proc/uptime.c", New: "#include <linux/livepatch.h>\n#include <linux/panic.h>\n#include \"kpatch-macros.h\"\n\n" +
 			"static int add(struct klp_object *object)\n{\n\tpanic_timeout += 7;\n\treturn 0;\n}\nSYSCARE_PRE_APPLY(add);\n\n" +
-			"static int take_off(struct klp_object *object)\n{\n\tpanic_timeout -= 7;\n\tklp_shadow_free_all(4711, NULL);\n\treturn 0;\n}\nSYSCARE_POST_REMOVE(take_off);\n"},
+			"static void take_off(patch_object *object)\n{\n\tpanic_timeout -= 7;\n\tklp_shadow_free_all(4711, NULL);\n}\nKPATCH_POST_UNPATCH_CALLBACK(take_off);\n"},
 		{File: "fs/proc/uptime.c", Old: "\tint i;\n", New: "\tint i;\n\tint *reads = klp_shadow_get_or_alloc(current, 4711, sizeof(*reads), GFP_KERNEL, NULL, NULL);\n\n\tif (reads)\n\t\tseq_printf(m, \"%d \", ++*reads);\n"},
 	}, see: "for i in 1 2 3; do read line </proc/uptime; echo \"$line\"; done; cat /proc/sys/kernel/panic", before: `\A(\d+\.\d+ \d+\.\d+\n){3}-1\n\z`, after: `\A1 .*\n2 .*\n3 .*\n6\n\z`},
 

@@ -90,6 +90,15 @@ func TestReadRelease(t *testing.T) {
 	}
 }
 
+func TestPaths(t *testing.T) {
+	for _, path := range []string{"/tmp/a b", "/tmp/a:b", "/tmp/$(x)", "/tmp/a;b", "/tmp/'a", "/tmp/a\nb"} {
+		require.ErrorContains(t, checkPath(path), "blanks or colons", path)
+		_, err := Build(t.Context(), Request{Tree: &Tree{}, WorkDir: path})
+		require.ErrorContains(t, err, "blanks or colons")
+	}
+	require.NoError(t, checkPath("/root/.cache/syscare/builds/0f-1_2/out+x@y,z"))
+}
+
 func TestReadCommand(t *testing.T) {
 	u := &unit{Source: "fs/a.c", object: "fs/a.o"}
 	require.NoError(t, u.readCommand("savedcmd_fs/a.o := gcc -Wp,-MMD,fs/.a.o.d -DNAME='\"a\"' -DCOST='$$1\\#' -c -o fs/a.o /tree/fs/a.c ; ./tools/objtool/objtool --orc fs/a.o\n\n#SYMVER one 0x1234abcd\n#SYMVER two 0x1\nsource_fs/a.o := x\n"))

@@ -2,6 +2,7 @@ package kernelbuild
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -113,6 +114,9 @@ func (r *runner) note(notes ...string) {
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
+	if err := errors.Join(checkPath(r.WorkDir), checkPath(r.Tree.Module)); err != nil {
+		return err
+	}
 	if r.vmlinux, err = r.open(r.Vmlinux); err != nil {
 		return err
 	}
@@ -206,6 +210,11 @@ func (r *runner) checkExports() error {
 	return nil
 }
 
+// kpatchHeader is what fixes that were written for kpatch include.
+//
+//go:embed source/kpatch-macros.h
+var kpatchHeader []byte
+
 // wholeFunctions are the flags by which a task that is anywhere in the code of a patch has a
 // function on its stack that the kernel's livepatch core knows: it looks for those alone
 // before it lets the patch go. Without them a function could jump to a part of itself that
@@ -216,6 +225,9 @@ var wholeFunctions = []string{"-fno-reorder-blocks-and-partition", "-fno-optimiz
 func (r *runner) compile(ctx context.Context) (err error) {
 	include, err := build.WriteHeader(r.WorkDir)
 	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(include, "kpatch-macros.h"), kpatchHeader, 0o644); err != nil {
 		return err
 	}
 	flags := append(build.DiffFlags(), wholeFunctions...)

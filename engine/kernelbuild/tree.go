@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,6 +39,14 @@ type Tree struct {
 	Log    io.Writer // gets each command with its output
 }
 
+// checkPath refuses names that make or a shell would take apart.
+func checkPath(path string) error {
+	if strings.ContainsAny(path, " \t\n:;&|<>()$`\\\"'*?[]#%") {
+		return fmt.Errorf("%s: the kernel's build cannot be given paths with blanks or colons, or what has a meaning to make or a shell", path)
+	}
+	return nil
+}
+
 // Prepare configures the sources in source as the kernel in vmlinux was, into out. Config
 // is the configuration of that kernel.
 func Prepare(ctx context.Context, t *Tree, vmlinux *object.File, config []byte) error {
@@ -46,6 +55,9 @@ func Prepare(ctx context.Context, t *Tree, vmlinux *object.File, config []byte) 
 		return err
 	}
 	if t.CC, err = compiler(config); err != nil {
+		return err
+	}
+	if err := errors.Join(checkPath(t.Source), checkPath(t.Out)); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(t.Out, 0o755); err != nil {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -134,11 +135,14 @@ func TestRecordedBuildOfManyAtOnce(t *testing.T) {
 	want[two], _ = c.build(two, "--no-cache")
 	for round := range 6 {
 		var running []*exec.Cmd
+		said := map[*exec.Cmd]*bytes.Buffer{}
 		outputs := map[string]string{}
 		for i, patch := range []string{one, two} {
 			output := t.TempDir()
 			outputs[patch] = output
 			cmd := c.command(patch, t.TempDir(), output)
+			said[cmd] = &bytes.Buffer{}
+			cmd.Stderr = said[cmd]
 			require.NoError(t, cmd.Start())
 			running = append(running, cmd)
 			if i == 0 {
@@ -150,7 +154,7 @@ func TestRecordedBuildOfManyAtOnce(t *testing.T) {
 			}
 		}
 		for _, cmd := range running {
-			require.NoError(t, cmd.Wait())
+			require.NoError(t, cmd.Wait(), "%s", said[cmd])
 		}
 		for patch, output := range outputs {
 			got, err := os.ReadFile(patchRPM(t, output))

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/openeuler/syscare/engine/build"
 	"github.com/openeuler/syscare/specgen"
 	"github.com/openeuler/syscare/specgen/rpmfile"
@@ -91,11 +93,15 @@ func openEntry(source *rpmfile.Package, tool string, room uint64, more ...string
 }
 
 // lockEntry takes the lock of an entry without waiting. The kernel drops it with its
-// holder.
+// holder, and with all commands that the holder has started: they inherit it, since they
+// may go on in the entry when their parent is killed.
 func lockEntry(dir string) (*os.File, error) {
 	f, err := os.OpenFile(dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("another build uses %s: %w", dir, err), f.Close())

@@ -54,35 +54,16 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 	}
 	e := newEmitter(t.file.Machine, opt.KeepGoing)
 	result := &Result{}
-	var refused []error
-	var counted counts
+	c := comparison{emitter: e, options: opt}
 	for i, u := range units {
-		p, err := loadPair(u, t)
-		if err != nil {
+		if err := c.unit(i, u, t); err != nil {
 			return nil, err
 		}
-		if p.original.file.Machine != targetFile.Machine {
-			return nil, p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, targetFile.Machine)
-		}
-		nodes, notes, err := p.difference(opt)
-		var refusal *Refusal
-		if opt.KeepGoing && errors.As(err, &refusal) {
-			refused = append(refused, err)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		result.Notes = append(result.Notes, notes...)
-		counted.add(p)
-		if len(nodes) > 0 {
-			e.add(p, nodes)
-			result.Contents = append(result.Contents, p.explain(i, nodes, opt.Touched)...)
-		}
 	}
-	if len(refused) > 0 {
-		return nil, errors.Join(refused...)
+	if len(c.refused) > 0 {
+		return nil, errors.Join(c.refused...)
 	}
+	result.Notes, result.Contents = c.notes, c.contents
 	funcs, err := e.emit()
 	if err != nil {
 		return nil, err
@@ -95,7 +76,7 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		TargetPath: opt.TargetPath, Arch: e.arch.Name, Tool: opt.Tool,
 	}
 	orderContents(result.Contents)
-	result.Checks = counted.checks(len(units))
+	result.Checks = c.counts.checks(len(units))
 	for _, f := range funcs {
 		if f.Kind == patchobject.Replaced {
 			result.Functions = append(result.Functions, f.Name)
@@ -105,6 +86,46 @@ func Build(targetFile *object.File, units []Unit, opt Options) (*Result, error) 
 		return nil, err
 	}
 	return result, nil
+}
+
+// comparison is what comes of comparing units, one after the other.
+type comparison struct {
+	emitter  *emitter
+	options  Options
+	counts   counts
+	contents []Content
+	notes    []string
+	refused  []error // with Options.KeepGoing
+}
+
+// unit compares the i-th unit, of the target t, and gives what changed to the emitter.
+func (c *comparison) unit(i int, u Unit, t *target) error {
+	p, err := loadPair(u, t)
+	if err != nil {
+		return err
+	}
+	if p.original.file.Machine != t.file.Machine {
+		return p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, t.file.Machine)
+	}
+	nodes, notes, err := p.difference(c.options)
+	if err == nil && len(nodes) > 0 && p.recorded != nil && t.kernel != nil {
+		err = p.shipped()
+	}
+	var refusal *Refusal
+	if c.options.KeepGoing && errors.As(err, &refusal) {
+		c.refused = append(c.refused, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.notes = append(c.notes, notes...)
+	c.counts.add(p)
+	if len(nodes) > 0 {
+		c.emitter.add(p, nodes)
+		c.contents = append(c.contents, p.explain(i, nodes, c.options.Touched)...)
+	}
+	return nil
 }
 
 func loadPair(u Unit, t *target) (*pair, error) {

@@ -119,8 +119,7 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 	e := newEmitter(k.Vmlinux.Machine, opt.KeepGoing)
 	e.live = live
 	result := &Livepatch{}
-	var refused []error
-	var counted counts
+	c := comparison{emitter: e, options: opt}
 	for i, u := range units {
 		t := live.kernel
 		if u.Module != "" {
@@ -128,34 +127,15 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 				return nil, fmt.Errorf("%s: no file of module %s", u.Source, u.Module)
 			}
 		}
-		p, err := loadPair(u.Unit, t)
-		if err != nil {
+		if err := c.unit(i, u.Unit, t); err != nil {
 			return nil, err
 		}
-		nodes, notes, err := p.difference(opt)
-		if err == nil && len(nodes) > 0 && p.recorded != nil {
-			err = p.shipped()
-		}
-		var refusal *Refusal
-		if opt.KeepGoing && errors.As(err, &refusal) {
-			refused = append(refused, err)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		result.Notes = append(result.Notes, notes...)
 		for _, name := range newExports(u.Original, u.Patched) {
-			result.Notes = append(result.Notes, fmt.Sprintf("%s: the fix exports %s to modules: what is in the patch uses it all the same, and others have to wait for the next start", u.Source, name))
-		}
-		counted.add(p)
-		if len(nodes) > 0 {
-			e.add(p, nodes)
-			result.Contents = append(result.Contents, p.explain(i, nodes, opt.Touched)...)
+			c.notes = append(c.notes, fmt.Sprintf("%s: the fix exports %s to modules: what is in the patch uses it all the same, and others have to wait for the next start", u.Source, name))
 		}
 	}
-	if len(refused) > 0 {
-		return nil, errors.Join(refused...)
+	if len(c.refused) > 0 {
+		return nil, errors.Join(c.refused...)
 	}
 	if len(e.units) == 0 {
 		return nil, ErrNoChange
@@ -172,6 +152,7 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 	if len(result.Patched) == 0 {
 		return nil, ErrNoChange
 	}
+	result.Contents = c.contents
 	orderContents(result.Contents)
 	for name := range e.outside {
 		if _, _, ok := ParseReference(name); !ok {
@@ -179,8 +160,8 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 		}
 	}
 	slices.Sort(result.Exports)
-	result.Notes = append(result.Notes, live.notes...)
-	result.Checks = counted.compared(len(units))
+	result.Notes = append(c.notes, live.notes...)
+	result.Checks = c.counts.compared(len(units))
 	result.Object, err = e.out.Bytes()
 	return result, err
 }

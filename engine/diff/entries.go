@@ -65,13 +65,21 @@ func (l *livepatch) bindEntry(e *emitter, u *emittedUnit, n, entry *node) (reloc
 				}
 				return nil, false, nil
 			case hasKey:
-				return nil, false, u.refuse(n.name, "it depends on the static key or static call %q of module %s, which need not be there when the patch is loaded", key.Symbol.Name, reached)
+				return nil, false, u.refuse(n.name, "it depends on the static key or static call %q of module %s, which need not be there when the patch is loaded", keyName(key), reached)
 			}
 			return nil, false, u.refuse(n.name, "section %q refers to module %s, which need not be there when the patch is loaded", entry.name, reached)
 		}
 		relocs = append(relocs, object.BuildReloc{Offset: r.Offset, Type: r.Type, Symbol: symbol, Addend: addend})
 	}
 	return relocs, true, nil
+}
+
+// keyName is the name of a key, or of the section that it is in.
+func keyName(key object.Reloc) string {
+	if key.Symbol.Name == "" && key.Symbol.Section != nil {
+		return key.Symbol.Section.Name
+	}
+	return key.Symbol.Name
 }
 
 // isKey reports whether a variable is the key that code is switched by.

@@ -171,7 +171,8 @@ func (p *pair) sameFunctions() error {
 }
 
 // outsideReferences lists, for each function with its cold part, the undefined symbols that
-// it refers to. Where it returns does not matter: a call at the end may have been a jump.
+// it refers to. Where it returns, and by which register it jumps, does not matter: a call at
+// the end may have been a jump.
 func (u *unit) outsideReferences() map[string][]string {
 	list := map[string][]string{}
 	for _, f := range u.functions() {
@@ -180,7 +181,7 @@ func (u *unit) outsideReferences() map[string][]string {
 			list[name] = []string{}
 		}
 		for _, r := range f.relocs {
-			if r.Symbol.Section == nil && r.Symbol.Name != "__x86_return_thunk" {
+			if r.Symbol.Section == nil && !strings.HasPrefix(r.Symbol.Name, "__x86_indirect_") && r.Symbol.Name != "__x86_return_thunk" {
 				list[name] = append(list[name], r.Symbol.Name)
 			}
 		}

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"flag"
@@ -239,6 +240,7 @@ func TestKernelPatchPackages(t *testing.T) {
 	}
 	for fix := range built {
 		require.NoError(t, fix.err)
+		requireWhole(t, fix.rpm)
 		putFile(v, "/root/patch.rpm", fix.rpm)
 		id := "HP-" + fix.name
 		status := func(want string) {
@@ -320,6 +322,16 @@ func TestKernelPatchIsReproducible(t *testing.T) {
 	module := filepath.Join(keys, "signed.ko")
 	require.NoError(t, os.WriteFile(module, installedModule(t, signed), 0o644))
 	require.Equal(t, "SysCare Test\n", tool(t, "modinfo", "-F", "signer", module))
+}
+
+// requireWhole wants no part of a function elsewhere, where the kernel would not look for tasks.
+func requireWhole(t *testing.T, rpm []byte) {
+	t.Helper()
+	f, err := object.Read(bytes.NewReader(installedModule(t, rpm)))
+	require.NoError(t, err)
+	for _, s := range f.Symbols {
+		require.NotContains(t, s.Name, ".cold")
+	}
 }
 
 // installedModule is the livepatch module in a patch package.

@@ -17,6 +17,8 @@ type pair struct {
 	equal map[[2]*node]bool // memo of sameAnonymous
 	types int               // that both units have
 	group int               // index of the unit's STT_FILE symbol in the target, 0 before it was looked up
+
+	bySize bool // the target has no code that functions could be compared with, see shipped
 }
 
 // correlate links each node of the patched object with its twin in the

@@ -96,6 +96,7 @@ type comparison struct {
 	contents []Content
 	notes    []string
 	refused  []error // with Options.KeepGoing
+	byCode   int     // units in the patch whose functions have the shipped code, of a kernel
 }
 
 // unit compares the i-th unit, of the target t, and gives what changed to the emitter.
@@ -108,7 +109,8 @@ func (c *comparison) unit(i int, u Unit, t *target) error {
 		return p.refuse("", "the object is for %v, the target for %v", p.original.file.Machine, t.file.Machine)
 	}
 	nodes, notes, err := p.difference(c.options)
-	if err == nil && len(nodes) > 0 && p.recorded != nil && t.kernel != nil {
+	gated := err == nil && len(nodes) > 0 && p.recorded != nil && t.kernel != nil
+	if gated {
 		err = p.shipped()
 	}
 	var refusal *Refusal
@@ -121,6 +123,11 @@ func (c *comparison) unit(i int, u Unit, t *target) error {
 	}
 	c.notes = append(c.notes, notes...)
 	c.counts.add(p)
+	if p.bySize {
+		c.notes = append(c.notes, fmt.Sprintf("%s: there is no code in the debuginfo: that the functions are those that were shipped was told by their sizes alone", u.Source))
+	} else if gated {
+		c.byCode++
+	}
 	if len(nodes) > 0 {
 		c.emitter.add(p, nodes)
 		c.contents = append(c.contents, p.explain(i, nodes, c.options.Touched)...)

@@ -162,6 +162,9 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 	slices.Sort(result.Exports)
 	result.Notes = append(c.notes, live.notes...)
 	result.Checks = c.counts.compared(len(units))
+	if c.byCode > 0 {
+		result.Checks = append(result.Checks, fmt.Sprintf("all functions of %d files, compiled here as they were then, are those that were shipped, byte for byte outside of what the linker fills in", c.byCode))
+	}
 	result.Object, err = e.out.Bytes()
 	return result, err
 }

@@ -356,6 +356,25 @@ func TestModuleReferences(t *testing.T) {
 	assert.Equal(t, []any{"m", "lib.shared,0", true}, []any{reached, name, ok})
 }
 
+// Where there is no code to compare with, it is said that sizes had to do.
+func TestShippedBySize(t *testing.T) {
+	dir := t.TempDir()
+	target, units := compiledKernel(t, dir, kernelUnit{name: "m.c", module: "m", text: "int noinline f(int x) { return x\n#ifdef PATCHED\n+ 1\n#endif\n; }"})
+	made, err := BuildLivepatch(target, units, Options{})
+	require.NoError(t, err)
+	require.Empty(t, made.Notes)
+	require.Contains(t, strings.Join(made.Checks, "\n"), "all functions of 1 files, compiled here as they were then")
+
+	debug := filepath.Join(dir, "m.ko.debug")
+	run(t, "objcopy", "--only-keep-debug", filepath.Join(dir, "m.c.o"), debug)
+	target.Modules["m"] = open(t, debug)
+	made, err = BuildLivepatch(target, units, Options{})
+	require.NoError(t, err)
+	require.Len(t, made.Notes, 1)
+	require.Contains(t, made.Notes[0], "m.c: there is no code in the debuginfo")
+	require.NotContains(t, strings.Join(made.Checks, "\n"), "compiled here as they were then")
+}
+
 func TestLivepatchHooks(t *testing.T) {
 	hook := func(kind string) string {
 		return `int (*hook_` + kind + `)(void) __attribute__((used, section(".syscare.hook.` + kind + `"))) = hook;`

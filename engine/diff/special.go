@@ -11,7 +11,8 @@ import (
 
 // Kernel is what has to be known of a kernel to compare its objects.
 type Kernel struct {
-	// Sizes are those of C structures, bytes: see SpecialStructures.
+	// Sizes are those of the C structures that specialSections names, bytes, as far as the
+	// kernel has them.
 	Sizes map[string]int
 }
 
@@ -57,19 +58,6 @@ const (
 	fixups          = ".fixup"        // where code goes on after a fault, before Linux 5.17
 	debugMessages   = "__dyndbg"      // of pr_debug, one descriptor each
 )
-
-// SpecialStructures names the C structures whose sizes Kernel has to have, if the kernel
-// has them.
-func SpecialStructures() (names []string) {
-	for _, s := range specialSections {
-		for _, name := range []string{s.structure, s.companionStructure} {
-			if name != "" {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
-}
 
 // kernelNotes are sections that say something about the object, or that only tools read:
 // nothing in them is part of a patch.

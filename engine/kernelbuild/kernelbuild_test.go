@@ -90,6 +90,17 @@ func TestReadRelease(t *testing.T) {
 	}
 }
 
+// An exported symbol whose type has another sum than in the shipped kernel is refused.
+func TestCheckExports(t *testing.T) {
+	r := &runner{exports: map[string]diff.Export{"one": {CRC: 1}, "two": {CRC: 2}}}
+	r.units = []*unit{{Source: "a.c", crcs: map[string]uint32{"one": 1, "new": 9}}}
+	require.NoError(t, r.checkExports())
+	r.units = append(r.units, &unit{Source: "b.c", crcs: map[string]uint32{"two": 3}})
+	var refusal *diff.Refusal
+	require.ErrorAs(t, r.checkExports(), &refusal)
+	assert.Equal(t, []string{"b.c", "two"}, []string{refusal.Source, refusal.Function})
+}
+
 func TestPaths(t *testing.T) {
 	for _, path := range []string{"/tmp/a b", "/tmp/a:b", "/tmp/$(x)", "/tmp/a;b", "/tmp/'a", "/tmp/a\nb"} {
 		require.ErrorContains(t, checkPath(path), "blanks or colons", path)

@@ -238,16 +238,17 @@ func (r *runner) compile(ctx context.Context) (err error) {
 			return err
 		}
 		r.objects = append(r.objects, build.Compared{Original: filepath.Join(dir, "original.o"), Patched: filepath.Join(dir, "patched.o")})
-		r.recorded = append(r.recorded, filepath.Join(dir, "recorded.o"))
-	}
-	if err := r.keepRecorded(); err != nil {
-		return err
+		r.recorded = append(r.recorded, r.Tree.objectPath(r.units[i]))
 	}
 	direct, err := r.Tree.notesAll(r.units)
 	if err != nil {
 		return err
 	}
-	direct = direct && !r.Tree.ByMake
+	if direct = direct && !r.Tree.ByMake; !direct {
+		if err := r.keepRecorded(); err != nil {
+			return err
+		}
+	}
 	var originals, patched []string
 	for _, o := range r.objects {
 		originals, patched = append(originals, o.Original), append(patched, o.Patched)
@@ -296,14 +297,15 @@ func (r *runner) compileAll(ctx context.Context, outs []string, direct bool, fla
 	return group.Wait()
 }
 
-// keepRecorded copies the objects as they were for the shipped kernel: the build goes on in
-// their place.
+// keepRecorded copies the objects as they were for the shipped kernel, where the kernel's
+// build makes others in their place.
 func (r *runner) keepRecorded() error {
 	for i, u := range r.units {
 		data, err := os.ReadFile(r.Tree.objectPath(u))
 		if err != nil {
 			return err
 		}
+		r.recorded[i] = filepath.Join(filepath.Dir(r.objects[i].Original), "recorded.o")
 		if err := os.WriteFile(r.recorded[i], data, 0o644); err != nil {
 			return err
 		}
@@ -365,6 +367,5 @@ func (r *runner) compare(ctx context.Context) error {
 	r.result.Livepatch = made
 	r.note(made.Notes...)
 	r.result.Checks = append(r.result.Checks, made.Checks...)
-	r.result.Checks = append(r.result.Checks, "each function of the changed files, compiled here as it was then, is the one that was shipped, byte for byte outside of what the linker fills in")
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/openeuler/syscare/engine/build"
 	"github.com/openeuler/syscare/engine/object"
 )
 
@@ -20,8 +19,8 @@ var sizesSource []byte
 // sizePrefix begins the names of these arrays.
 const sizePrefix = "syscare_sizeof_"
 
-// readSizes asks the compiler for the sizes of the structures of diff.SpecialStructures, as
-// far as this kernel has them.
+// readSizes asks the compiler for the sizes of the structures in the tables beside the
+// code, as far as this kernel has them.
 func (t *Tree) readSizes(ctx context.Context) (map[string]int, error) {
 	dir := filepath.Join(t.Out, "syscare-sizes")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -50,10 +49,4 @@ func (t *Tree) readSizes(ctx context.Context) (map[string]int, error) {
 		}
 	}
 	return sizes, nil
-}
-
-// makeModule runs the kernel's build for a module outside its tree.
-func (t *Tree) makeModule(ctx context.Context, dir string, target ...string) error {
-	argv := []string{"make", "-C", t.Source, "O=" + t.Out, "CC=" + t.CC, "KERNELRELEASE=" + t.Release, "M=" + dir}
-	return build.RunCommand(ctx, t.Log, dir, environment(), append(argv, target...))
 }

@@ -120,6 +120,11 @@ func (t *Tree) make(ctx context.Context, targets ...string) error {
 	return build.RunCommand(ctx, t.Log, t.Out, environment(), argv)
 }
 
+// makeModule runs the kernel's build for a module outside its tree.
+func (t *Tree) makeModule(ctx context.Context, dir string, targets ...string) error {
+	return t.make(ctx, append([]string{"M=" + dir}, targets...)...)
+}
+
 // environment leaves nothing to chance that the kernel's build reads from it.
 func environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool {

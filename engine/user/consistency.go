@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// zone is code that no thread may be in: addresses in (lo, hi). The first
-// address is left out because a thread there has not begun, and because a
-// pointer to a function is no return address. A return address may be hi
-// itself: after a call that ends a function.
+// zone is code that no thread may be in: addresses in [lo, hi). The first
+// address is inside, because a loop may come back to it with other arguments
+// than any caller gave; it is no return address, as pointers to functions are
+// everywhere. A return address may be hi itself: after a call that ends a
+// function.
 type zone struct {
-	lo, hi   uint64
-	boundary uint64 // another place where a thread may be: where the jump goes
-	closed   bool   // hi counts as a return address
-	name     string
+	lo, hi uint64
+	closed bool // hi counts as a return address
+	name   string
 }
 
-func (z zone) hasPC(a uint64) bool     { return a > z.lo && a < z.hi && a != z.boundary }
+func (z zone) hasPC(a uint64) bool     { return a >= z.lo && a < z.hi }
 func (z zone) hasReturn(a uint64) bool { return a > z.lo && (a < z.hi || a == z.hi && z.closed) }
 
 // activationZones are the functions about to be replaced; with force, only the
@@ -29,11 +29,7 @@ func activationZones(h *header, force bool) []zone {
 	for _, f := range h.functions {
 		switch {
 		case !force:
-			z := zone{lo: f.old.at, hi: f.old.end(), boundary: f.old.at, closed: true, name: f.name}
-			if f.redirects() {
-				z.boundary = f.jumpAt()
-			}
-			zones = append(zones, z)
+			zones = append(zones, zone{lo: f.old.at, hi: f.old.end(), closed: true, name: f.name})
 		case f.redirects():
 			zones = append(zones, zone{lo: f.jumpAt(), hi: f.jumpAt() + uint64(len(f.jump)), name: f.name})
 		}
@@ -47,7 +43,7 @@ func deactivationZones(h *header, force bool) []zone {
 	if force {
 		return nil
 	}
-	return []zone{{lo: h.code.at - 1, hi: h.code.end(), closed: true}}
+	return []zone{{lo: h.code.at, hi: h.code.end(), closed: true}}
 }
 
 // nameFor says in which function of the patch an address is.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -213,7 +214,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	seen := map[string]int{}
 	for i := range *kills {
 		if i%22 == 0 {
-			r = start(t, program, "calm", "3")
+			r = start(t, program, []string{"calm", "mixed"}[i/22%2], "3")
 			text = r.text()
 		}
 		if i%3 == 0 { // a new patch has to be mapped, an old one is there
@@ -246,6 +247,47 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		r.pristine(text)
 	}
 	t.Logf("%d moments in %v, states afterwards: %s", *kills, time.Since(began), fmt.Sprint(seen))
+}
+
+// A thread that is never out of the function in question is led all the time; we
+// are killed meanwhile, and the guard with us.
+func TestKilledWhileLeading(t *testing.T) {
+	program := pie.program(t, "target.c")
+	r := start(t, program, "spin")
+	text := r.text()
+	object := pie.patchBytes(t, program, "spin.c", "spin")
+	for range *kills / 4 {
+		w := startWorker(t, r, object, "loop")
+		_, err := w.out.Read(make([]byte, 1))
+		require.NoError(t, err)
+		time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond)) // the second stop leads
+		killWithGuards(t, w.cmd.Process.Pid)
+		_ = w.cmd.Wait()
+		r.runsOn()
+		require.NoError(t, Repair(context.Background(), r.Process))
+		r.pristine(text)
+	}
+}
+
+// killWithGuards kills a process and its children at once, as the end of a
+// service does.
+func killWithGuards(t *testing.T, pid int) {
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	require.NoError(t, err)
+	var children []byte
+	for _, list := range lists {
+		some, err := os.ReadFile(list)
+		require.NoError(t, err)
+		children = append(children, some...)
+	}
+	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
+	for _, child := range strings.Fields(string(children)) {
+		n, err := strconv.Atoi(child)
+		require.NoError(t, err)
+		if err := unix.Kill(n, unix.SIGKILL); err != nil {
+			require.ErrorIs(t, err, unix.ESRCH)
+		}
+	}
 }
 
 // stackForEver moves two patches of one program at random; the arguments are the

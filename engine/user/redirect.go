@@ -230,22 +230,16 @@ func (w *switcher) settle(t *tracer) error {
 	if w.report.Attempts == 1 || !errors.As(err, &busy) {
 		return err
 	}
-	share := min(time.Duration(w.report.Attempts)*time.Millisecond, maxLeading/2)
-	for _, lead := range []func(*tracer, *thread, time.Time) error{w.examiner.stepOut, w.examiner.runOut} {
-		limit := time.Now().Add(share)
-		for _, i := range w.examiner.busy {
-			if err := lead(t, &t.threads[i], limit); err != nil {
-				return err
-			}
-		}
-		if err := t.stopAll(); err != nil { // a thread that ran may have made others
-			return err
-		}
-		if err = w.check(t); !errors.As(err, &busy) {
+	limit := time.Now().Add(min(time.Duration(w.report.Attempts)*2*time.Millisecond, maxLeading))
+	for _, i := range w.examiner.busy {
+		if err := w.examiner.lead(t, &t.threads[i], limit); err != nil {
 			return err
 		}
 	}
-	return err
+	if err := t.stopAll(); err != nil { // a thread that ran may have made others
+		return err
+	}
+	return w.check(t)
 }
 
 // check is everything that must hold before the first byte changes.

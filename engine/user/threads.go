@@ -30,7 +30,7 @@ type thread struct {
 	reaped        bool // its end was collected, or is somebody else's
 	suspended     bool // by job control, SIGSTOP and its like
 	held          bool // stopped before the transaction began, and after it
-	signal        int  // met while it was led out, to be delivered
+	signal        int  // met while it ran a hook, to be delivered
 	haveRegs      bool
 	regs          unix.PtraceRegs
 	stack         []byte // what is live of it, if it was read ahead

@@ -22,6 +22,7 @@ __attribute__((noinline)) long fact(long n) { __asm__ volatile("" : "+r"(n)); re
 __attribute__((noinline)) void pause_ms(long ms) { struct timespec t = {ms / 1000, ms % 1000 * 1000000}; nanosleep(&t, 0); }
 __attribute__((noinline)) long slow(long ms) { pause_ms(ms); return hidden - 6; }
 __attribute__((noinline)) void forever(void) { for (;;) { pause_ms(20); rounds++; } }
+__attribute__((noinline)) void spin(void) { rounds++; for (;;) rounds++; }
 
 // How a thread spends its time between calls: not at all, in short sleep, in
 // code that is not patched, or in long sleep.
@@ -57,6 +58,7 @@ int main(int argc, char **argv) {
 	memset(heap, 1, 1 << 20);
 	ready = 1;
 	if (!strcmp(argv[1], "forever")) forever();
+	if (!strcmp(argv[1], "spin")) spin();
 	if (!strcmp(argv[1], "slow")) slowly((void *)(long)n);
 	void *how = (void *)(long)(!strcmp(argv[1], "calm") ? CALM : !strcmp(argv[1], "mixed") ? MIXED : !strcmp(argv[1], "idle") ? IDLE : BUSY);
 	for (int i = 1; i < n; i++) pthread_create(&t, 0, work, how);

@@ -1,0 +1,2 @@
+// New code of a function that never returns and never rests.
+void spin(void) {}

@@ -147,8 +147,9 @@ func startGuard() (io.WriteCloser, error) {
 	cmd.Args = []string{guardName}
 	cmd.Env = []string{guardMarker, "GOMAXPROCS=2"}
 	cmd.Dir = "/"
-	// A session of its own: what kills our process group spares the guard.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// What kills our process group spares the guard. A session of its own would
+	// have its own share of the processor, autogroup in sched(7), and wait for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (d *watchdog) start() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{watchdogName}
 	cmd.Env = []string{fmt.Sprintf("%s=%d", watchdogMarker, d.patience.Milliseconds())}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	theirs, input, err := os.Pipe()
 	if err != nil {

@@ -67,6 +67,13 @@ func TestMachineThatBoots(t *testing.T) {
 	v.Run("syscare remove HP001")
 	v.Run("systemd-run --unit=stays /usr/bin/program stay; sleep 1")
 	require.Contains(t, v.Run("syscare apply --timeout 5s HP001 & sleep 2; systemd-inhibit --list --no-pager; wait"), "SysCare")
+
+	// The service is killed in the middle of one. The guard, which puts right what is
+	// left halfway, is not killed with it, and ends when it is done.
+	v.Run(`syscare apply --timeout 5s HP001 & sleep 2
+		guard=$(pgrep -f ^syscare-guard) && systemctl kill --kill-whom=main --signal=KILL syscared || exit 1
+		wait; for i in $(seq 100); do kill -0 $guard 2>/dev/null || exit 0; sleep 0.1; done; exit 1`)
+	require.NotContains(t, v.Run("journalctl --sync; journalctl -b -o cat -u syscared"), "Killing process")
 	require.NotContains(t, v.Run("systemctl stop stays; systemd-inhibit --list --no-pager"), "SysCare")
 
 	// An update of SysCare replaces the running service.

@@ -21,7 +21,7 @@ import (
 // kernel's sources, in the same run: the first patch of the kernel, and another one. The
 // figures are medians.
 func BenchmarkKernelBuild(b *testing.B) {
-	packages, err := kernelrpm.Make(b.Context(), os.Stderr)
+	packages, err := kernelrpm.Make(b.Context(), kernelrpm.Stable, os.Stderr)
 	require.NoError(b, err)
 	dir := b.TempDir()
 	patch := filepath.Join(dir, "fix.patch")
@@ -52,8 +52,8 @@ func BenchmarkKernelBuild(b *testing.B) {
 		// The sources alone: unpacked, configured and prepared by the kernel's own build.
 		began = time.Now()
 		tool(b, "sh", "-e", "-c", `dir=$1; mkdir $dir; cd $dir; rpm2cpio "$2" | cpio -idm --quiet; tar -xf linux-source-6.1.tar.xz; mkdir out; cp config-* out/.config
-			make -C linux-source-6.1 O=$dir/out CC=gcc-12 KERNELRELEASE=`+kernelrpm.Release+` olddefconfig >/dev/null
-			make -C linux-source-6.1 O=$dir/out CC=gcc-12 KERNELRELEASE=`+kernelrpm.Release+` -j2 modules_prepare >/dev/null`, "sh", filepath.Join(dir, "prepared"), packages.SourceRPM)
+			make -C linux-source-6.1 O=$dir/out CC=gcc-12 KERNELRELEASE=`+packages.Release+` olddefconfig >/dev/null
+			make -C linux-source-6.1 O=$dir/out CC=gcc-12 KERNELRELEASE=`+packages.Release+` -j2 modules_prepare >/dev/null`, "sh", filepath.Join(dir, "prepared"), packages.SourceRPM)
 		took["prepare"] = append(took["prepare"], time.Since(began))
 		require.NoError(b, os.RemoveAll(filepath.Join(dir, "prepared")))
 	}
@@ -77,7 +77,7 @@ func objectOf(command string) string {
 // BenchmarkKernelTransition reports how long a patch takes into the kernel of a machine, on
 // an emulated processor, and out of it.
 func BenchmarkKernelTransition(b *testing.B) {
-	packages, err := kernelrpm.Make(b.Context(), os.Stderr)
+	packages, err := kernelrpm.Make(b.Context(), kernelrpm.Stable, os.Stderr)
 	require.NoError(b, err)
 	v := vm.New(b)
 	tool(b, "make", "-C", "..", "install", "DESTDIR="+v.Root)

@@ -12,6 +12,9 @@ import (
 // emitSpecial adds the entries about n to the patch's tables.
 func (l *livepatch) emitSpecial(e *emitter, u *emittedUnit, n *node) error {
 	for _, entry := range n.special {
+		if l.ibt && special(entry.name).objtool {
+			continue // it makes them of the whole module
+		}
 		relocs, wanted, err := l.bindEntry(e, u, n, entry)
 		if err != nil {
 			return err

@@ -102,6 +102,7 @@ type livepatch struct {
 	kernel  *target
 	modules map[string]*target
 	exports map[string]Export // of the kernel
+	ibt     bool              // see Kernel
 	sympos  map[*target]map[string][]*object.Symbol
 	patched map[string]*PatchedObject
 	late    map[string][]latePlace  // by module
@@ -170,7 +171,7 @@ func BuildLivepatch(k KernelTarget, units []KernelUnit, opt Options) (*Livepatch
 }
 
 func newLivepatch(k KernelTarget) (*livepatch, error) {
-	live := &livepatch{modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}, late: map[string][]latePlace{}, hooked: map[string]*emittedUnit{}}
+	live := &livepatch{ibt: k.IBT, modules: map[string]*target{}, sympos: map[*target]map[string][]*object.Symbol{}, patched: map[string]*PatchedObject{}, late: map[string][]latePlace{}, hooked: map[string]*emittedUnit{}}
 	var err error
 	if live.kernel, err = newTarget(k.Vmlinux, &k.Kernel); err != nil {
 		return nil, fmt.Errorf("vmlinux: %w", err)

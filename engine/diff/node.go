@@ -74,8 +74,9 @@ type unit struct {
 	ends      map[*node][]uint64          // instruction ends, see instructionEnd
 	callers   map[*node][]*node           // functions that refer to a node, in file order
 
-	kernel  *Kernel // of a kernel's object, else nil
-	special []*node // special sections, whole
+	kernel  *Kernel         // of a kernel's object, else nil
+	special []*node         // special sections, whole
+	taken   map[string]bool // functions whose address it takes, see takesAddress
 }
 
 // renumbered matches the parts of a name that compilers number afresh.
@@ -100,6 +101,10 @@ func baseName(name string) string {
 // patchableEntries lists where -fpatchable-function-entry left room for tools
 // that trace programs. No code refers to it, and new code is not for tracing.
 const patchableEntries = "__patchable_function_entries"
+
+// paddingPrefix begins the names that objtool gives to the room before functions in a
+// kernel with CALL_PADDING.
+const paddingPrefix = "__pfx_"
 
 // loadUnit turns the allocated sections of f into nodes; kernel is nil for a program's.
 func loadUnit(f *object.File, kernel *Kernel) (*unit, error) {
@@ -136,7 +141,7 @@ func loadUnit(f *object.File, kernel *Kernel) (*unit, error) {
 	}
 	for _, s := range f.Symbols {
 		n := u.bySection[s.Section]
-		if n == nil || s.Name == "" || strings.HasPrefix(s.Name, ".L") {
+		if n == nil || s.Name == "" || strings.HasPrefix(s.Name, ".L") || kernel != nil && strings.HasPrefix(s.Name, paddingPrefix) {
 			continue
 		}
 		switch s.Type {

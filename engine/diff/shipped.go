@@ -90,7 +90,7 @@ func (p *pair) shippedFunction(f codePiece) (bool, error) {
 		p.bySize = true
 		return true, nil
 	}
-	ours := f.node.at(f.symbol)
+	ours := p.recorded.withNops(f)
 	at := 0
 	for _, r := range f.relocs {
 		typ, err := p.recorded.arch.Reloc(r.Type)
@@ -110,6 +110,32 @@ func (p *pair) shippedFunction(f codePiece) (bool, error) {
 		at = offset + typ.Size
 	}
 	return slices.Equal(ours[at:], theirs[at:]), nil
+}
+
+// withNops is the code of a function as objtool leaves it in the kernel: it makes nops of the
+// jumps that entries of the jump table mark, see arch/x86/include/asm/jump_label.h. Where it
+// runs over each object that is done.
+func (u *unit) withNops(f codePiece) []byte {
+	const marked = 2
+	code := slices.Clone(f.node.at(f.symbol))
+	for _, e := range f.node.special {
+		key, ok := keyOf(e)
+		if !ok || e.name != jumpTable || key.Addend&marked == 0 {
+			continue
+		}
+		to, _ := u.refersTo(e, e.relocs[0])
+		at := to.offset + int64(f.node.start) - int64(f.symbol.Value)
+		if at < 0 || at >= int64(len(code)) {
+			continue
+		}
+		switch rest := code[at:]; {
+		case rest[0] == 0xeb && len(rest) >= 2: // jmp rel8
+			copy(rest, []byte{0x66, 0x90})
+		case rest[0] == 0xe9 && len(rest) >= 5: // jmp rel32
+			copy(rest, []byte{0x0f, 0x1f, 0x44, 0, 0})
+		}
+	}
+	return code
 }
 
 // sameAddress reports whether the field that was linked at an address leads to the symbol

@@ -14,6 +14,9 @@ type Kernel struct {
 	// Sizes are those of the C structures that specialSections names, bytes, as far as the
 	// kernel has them.
 	Sizes map[string]int
+	// IBT says that the processor checks indirect branches (CONFIG_X86_KERNEL_IBT). The
+	// kernel's build runs objtool over whole modules then, not over each object.
+	IBT bool
 }
 
 // specialSection is one kind of table that a kernel's objects have beside their code:
@@ -28,6 +31,8 @@ type specialSection struct {
 	// derived says that the entries follow from the code: two functions do not differ by
 	// them.
 	derived bool
+	// objtool says that objtool makes them.
+	objtool bool
 }
 
 // specialSections are those of x86 kernels: arch/x86/include/asm/{bug,asm,alternative,
@@ -37,16 +42,16 @@ var specialSections = []specialSection{
 	{name: "__bug_table", structure: "bug_entry"},
 	{name: "__ex_table", structure: "exception_table_entry"},
 	{name: jumpTable, structure: "jump_entry"},
-	{name: staticCallSites, structure: "static_call_site"},
+	{name: staticCallSites, structure: "static_call_site", objtool: true},
 	{name: ".altinstructions", structure: "alt_instr"},
 	{name: ".parainstructions", structure: "paravirt_patch_site"},
 	{name: ".smp_locks", size: 4},
-	{name: ".retpoline_sites", size: 4},
-	{name: ".return_sites", size: 4},
-	{name: ".call_sites", size: 4},
-	{name: ".ibt_endbr_seal", size: 4},
+	{name: ".retpoline_sites", size: 4, objtool: true},
+	{name: ".return_sites", size: 4, objtool: true},
+	{name: ".call_sites", size: 4, objtool: true},
+	{name: sealedEntries, size: 4, objtool: true},
 	{name: mcountLoc, size: 8},
-	{name: ".orc_unwind_ip", size: 4, companion: ".orc_unwind", companionStructure: "orc_entry", derived: true},
+	{name: ".orc_unwind_ip", size: 4, companion: ".orc_unwind", companionStructure: "orc_entry", derived: true, objtool: true},
 }
 
 const (

@@ -21,8 +21,9 @@ type target struct {
 	units   map[string][]compileUnit            // debug information by base name of the source
 	starts  []object.Address                    // of everything in executable sections, and where these end
 
-	kernel *Kernel // of a kernel and its modules, else nil
-	module string  // name of a kernel's module
+	kernel *Kernel        // of a kernel and its modules, else nil
+	module string         // name of a kernel's module
+	sealed map[entry]bool // see sealedEntries
 }
 
 // newTarget arranges the symbols of f, an unstripped ELF or its debuginfo; kernel is nil

@@ -1,6 +1,7 @@
 package kernelbuild
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -159,6 +160,13 @@ func (r *runner) run(ctx context.Context) (err error) {
 	r.Progress(stageLink, 0, 0)
 	dir := filepath.Join(r.WorkDir, "module")
 	if r.result.Module, err = r.Tree.link(ctx, dir, r.Name, r.result.Livepatch, r.exports); err != nil {
+		return err
+	}
+	linked, err := object.Read(bytes.NewReader(r.result.Module))
+	if err != nil {
+		return fmt.Errorf("linked module: %w", err)
+	}
+	if err := checkTables(linked, r.vmlinux); err != nil {
 		return err
 	}
 	if r.Key != "" {
@@ -340,7 +348,7 @@ func (r *runner) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	target := diff.KernelTarget{Kernel: diff.Kernel{Sizes: r.Tree.Sizes}, Vmlinux: r.vmlinux, Modules: r.files}
+	target := diff.KernelTarget{Kernel: diff.Kernel{Sizes: r.Tree.Sizes, IBT: r.Tree.IBT}, Vmlinux: r.vmlinux, Modules: r.files}
 	var units []diff.KernelUnit
 	for i, u := range r.units {
 		unit := diff.KernelUnit{Module: u.Module}

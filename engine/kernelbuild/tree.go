@@ -31,6 +31,7 @@ type Tree struct {
 	// Sizes are those of the structures in the tables beside the code.
 	Sizes map[string]int
 	CC    string // the compiler
+	IBT   bool   // see diff.Kernel
 	// ByMake lets the kernel's build compile each file for comparison as well, instead of
 	// the command that it notes. That takes longer, and is done by itself where the build
 	// runs tools on objects without noting it (before Linux 5.18).
@@ -57,6 +58,7 @@ func Prepare(ctx context.Context, t *Tree, vmlinux *object.File, config []byte) 
 	if t.CC, err = compiler(config); err != nil {
 		return err
 	}
+	t.IBT = hasIBT(config)
 	if err := errors.Join(checkPath(t.Source), checkPath(t.Out)); err != nil {
 		return err
 	}
@@ -102,6 +104,7 @@ func Open(ctx context.Context, t *Tree, vmlinux *object.File) error {
 	if t.CC, err = compiler(config); err != nil {
 		return err
 	}
+	t.IBT = hasIBT(config)
 	t.Sizes, err = t.readSizes(ctx)
 	return err
 }
@@ -182,6 +185,9 @@ func compiler(config []byte) (string, error) {
 	}
 	return "", fmt.Errorf("no compiler %s; install it", strings.Join(names, " or "))
 }
+
+// hasIBT reads from a configuration whether the processor checks indirect branches.
+func hasIBT(config []byte) bool { return options(config)["CONFIG_X86_KERNEL_IBT"] == "y" }
 
 // symvers is the file Module.symvers, by which modules are linked: of what the shipped
 // kernel itself exports.

@@ -2,6 +2,7 @@ package kernelrpm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,7 @@ type Fix struct {
 	Function, Use string
 }
 
-// Fixes are fixes of vulnerabilities, each with all that was changed in its files. What
+// Fixes are fixes of vulnerabilities of Stable, each with all that was changed in its files. What
 // they change is races and barriers, which nothing shows.
 var Fixes = []Fix{
 	{Name: "keys", CVE: "CVE-2026-99040", Files: []string{"security/keys/key.c"}, Function: "key_create_or_update",
@@ -33,28 +34,23 @@ var Fixes = []Fix{
 	{Name: "em-text", CVE: "CVE-2026-98969", Files: []string{"net/sched/em_text.c"}, Function: "em_text_change", Use: "modprobe em_text; rmmod em_text; modprobe em_text"},
 }
 
-// makeFixes makes a patch file of each fix in dir/fixes, and keeps the sources of this
-// kernel that are needed in dir/trees/a.
-func makeFixes(ctx context.Context, dir, now, next string, log io.Writer) error {
-	work := filepath.Join(dir, "trees")
-	fixes := filepath.Join(dir, "fixes")
+// keepSources keeps the sources of the kernel that are needed in dir/trees/a. Where the
+// next ones are in dir/next.tar.xz it makes a patch file of each fix in dir/fixes.
+func (k Kernel) keepSources(ctx context.Context, dir, now string, log io.Writer) error {
+	files := slices.Clone(sources)
+	next := filepath.Join(dir, "next.tar.xz")
+	if k.next == "" {
+		return k.extract(ctx, dir, "a", now, files, log)
+	}
+	for _, fix := range Fixes {
+		files = append(files, fix.Files...)
+	}
 	for tree, archive := range map[string]string{"a": now, "b": next} {
-		args := []string{"-xf", archive, "-C", filepath.Join(work, tree), "--strip-components=1"}
-		files := slices.Clone(sources)
-		for _, fix := range Fixes {
-			files = append(files, fix.Files...)
-		}
-		slices.Sort(files)
-		for _, file := range slices.Compact(files) { // tar finds each once
-			args = append(args, "linux-source-6.1/"+file)
-		}
-		if err := os.MkdirAll(filepath.Join(work, tree), 0o755); err != nil {
-			return err
-		}
-		if err := debian.Run(ctx, dir, log, "tar", args...); err != nil {
+		if err := k.extract(ctx, dir, tree, archive, files, log); err != nil {
 			return err
 		}
 	}
+	work, fixes := filepath.Join(dir, "trees"), filepath.Join(dir, "fixes")
 	if err := os.MkdirAll(fixes, 0o755); err != nil {
 		return err
 	}
@@ -71,5 +67,18 @@ func makeFixes(ctx context.Context, dir, now, next string, log io.Writer) error 
 			return err
 		}
 	}
-	return os.RemoveAll(filepath.Join(work, "b"))
+	return errors.Join(os.RemoveAll(filepath.Join(work, "b")), os.Remove(next))
+}
+
+// extract puts source files of an archive into dir/trees/tree.
+func (k Kernel) extract(ctx context.Context, dir, tree, archive string, files []string, log io.Writer) error {
+	to := filepath.Join(dir, "trees", tree)
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	args := []string{"-xf", archive, "-C", to, "--strip-components=1"}
+	for _, file := range slices.Compact(slices.Sorted(slices.Values(files))) { // tar finds each once
+		args = append(args, k.source()+"/"+file)
+	}
+	return debian.Run(ctx, dir, log, "tar", args...)
 }

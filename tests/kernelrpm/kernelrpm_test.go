@@ -16,7 +16,7 @@ func (l testLog) Write(p []byte) (int, error) {
 }
 
 func TestPackages(t *testing.T) {
-	p, err := Make(t.Context(), testLog{t})
+	p, err := Make(t.Context(), Stable, testLog{t})
 	require.NoError(t, err)
 	for _, path := range []string{p.SourceRPM, p.DebuginfoRPM} {
 		_, err := os.Stat(path)

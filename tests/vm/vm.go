@@ -18,8 +18,8 @@ import (
 	"github.com/openeuler/syscare/tests/kernelrpm"
 )
 
-// packages are those that the machine has beside the essential ones.
-const packages = "systemd,systemd-sysv,dbus,polkitd,udev,initramfs-tools,linux-image-" + kernelrpm.Release + ",procps,rpm,dnf,gpg"
+// packages are those that the machine has beside the essential ones and its kernel.
+const packages = "systemd,systemd-sysv,dbus,polkitd,udev,initramfs-tools,procps,rpm,dnf,gpg,linux-image-"
 
 // bootTime is what a boot may take, on an emulated processor beside other work.
 const bootTime = 2 * time.Minute
@@ -32,14 +32,21 @@ type Machine struct {
 	t              testing.TB
 	dir            string // of ours: kernel, disk, sockets
 	kernel, initrd string
+	cpu            string // that is emulated
 	qemu           *exec.Cmd
 	line           net.Conn
 	answers        *bufio.Reader
 }
 
-// New makes a machine. It needs root and, as setup.sh installs them, QEMU and
-// mmdebstrap.
+// New makes a machine with Debian's own kernel. It needs root and, as setup.sh installs
+// them, QEMU and mmdebstrap.
 func New(t testing.TB) *Machine {
+	t.Helper()
+	return WithKernel(t, kernelrpm.Stable)
+}
+
+// WithKernel makes a machine with a kernel that is given.
+func WithKernel(t testing.TB, kernel kernelrpm.Kernel) *Machine {
 	t.Helper()
 	for _, name := range []string{"qemu-system-x86_64", "mmdebstrap", "mke2fs"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -49,10 +56,13 @@ func New(t testing.TB) *Machine {
 			require.NoError(t, err)
 		}
 	}
-	m := &Machine{t: t, dir: t.TempDir()}
+	m := &Machine{t: t, dir: t.TempDir(), cpu: "qemu64"}
+	if kernel != kernelrpm.Stable { // newer ones use cmpxchg16b, whose flags QEMU 7.2 sometimes gets wrong
+		m.cpu = "qemu64,-cx16"
+	}
 	m.Root = filepath.Join(m.dir, "root")
 	require.NoError(t, os.Mkdir(m.Root, 0o755))
-	m.host("tar", "-C", m.Root, "-xf", m.system())
+	m.host("tar", "-C", m.Root, "-xf", m.system(kernel))
 	m.kernel, m.initrd = m.only("boot/vmlinuz-*"), m.only("boot/initrd.img-*")
 	m.host("go", "build", "-o", filepath.Join(m.Root, "usr/libexec/agent"), "github.com/openeuler/syscare/tests/vm/agent")
 	m.Unit("agent.service", "[Service]\nExecStart=/usr/libexec/agent /dev/ttyS1\n[Install]\nWantedBy=multi-user.target\n")
@@ -60,16 +70,20 @@ func New(t testing.TB) *Machine {
 }
 
 // system gives the archive of the root file system.
-func (m *Machine) system() string {
+func (m *Machine) system(kernel kernelrpm.Kernel) string {
 	m.t.Helper()
 	cache, err := debian.Cache()
 	require.NoError(m.t, err)
-	dir := filepath.Join(cache, "vm-4") // the number counts changes of what is in it
+	dir := filepath.Join(cache, "vm-5-"+kernel.Release) // the number counts changes of what is in it
 	unlock, err := debian.Lock(filepath.Join(cache, "vm.lock"))
 	require.NoError(m.t, err)
 	defer unlock()
 	err = debian.Entry(dir, func(dir string) error {
-		out, err := exec.CommandContext(m.t.Context(), "mmdebstrap", "--variant=minbase", "--include="+packages, "bookworm", filepath.Join(dir, "root.tar")).CombinedOutput()
+		args := []string{"--variant=minbase", "--include=" + packages + kernel.Release, "bookworm", filepath.Join(dir, "root.tar")}
+		if archive := kernel.Archive(); archive != "" {
+			args = append(args, "http://deb.debian.org/debian", archive)
+		}
+		out, err := exec.CommandContext(m.t.Context(), "mmdebstrap", args...).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("mmdebstrap: %w\n%s", err, out)
 		}
@@ -126,7 +140,7 @@ func (m *Machine) Boot() {
 	}
 	socket, console := filepath.Join(m.dir, "agent"), filepath.Join(m.dir, "console")
 	_ = os.Remove(socket)
-	m.qemu = exec.Command("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", "1024", "-smp", "2",
+	m.qemu = exec.Command("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", m.cpu, "-m", "1024", "-smp", "2",
 		"-nodefaults", "-display", "none", "-no-reboot", "-kernel", m.kernel, "-initrd", m.initrd,
 		"-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet systemd.show_status=1 systemd.mask=getty.target systemd.mask=e2scrub_reap.service systemd.mask=timers.target",
 		"-drive", "file="+disk+",if=virtio,format=raw", "-serial", "file:"+console, "-serial", "unix:"+socket+",server=on,wait=off")

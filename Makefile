@@ -61,6 +61,7 @@ COUNT       ?= 2000
 .PHONY: nightly
 nightly: setup ## patch 2,000 random programs while they run (SEED=N COUNT=N to choose which), and the longest tests
 	$(GO) test ./engine/user -run 'Killed|ManyCycles' -v -timeout 1h -cycles 1000 -kills 500
+	$(GO) test ./tests -run TestKernelPatchPackages -v -timeout 1h -kernel backport
 	set -o pipefail; $(GO) test ./tests/random -run TestRandomPrograms -timeout 4h -v -programs $(COUNT) -seed $(SEED) | grep -v -e '^=== ' -e '--- PASS'
 
 .PHONY: race

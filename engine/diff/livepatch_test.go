@@ -51,10 +51,20 @@ func livepatched(t testing.TB, units ...kernelUnit) (*Livepatch, *object.File, e
 
 func compiledKernel(t testing.TB, dir string, units ...kernelUnit) (KernelTarget, []KernelUnit) {
 	t.Helper()
+	return compiledKernelFor(t, dir, Kernel{Sizes: kernelSizes}, units...)
+}
+
+func compiledKernelFor(t testing.TB, dir string, k Kernel, units ...kernelUnit) (KernelTarget, []KernelUnit) {
+	t.Helper()
 	flags := []string{"-g", "-O2", "-c", "-Itestdata/kernel", "-include", "kernel.h", "-pg", "-mfentry", "-mrecord-mcount", "-fno-pie", "-mcmodel=kernel",
-		"-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-stack-protector", "-fno-jump-tables"}
+		"-fno-asynchronous-unwind-tables", "-fno-stack-protector", "-fno-jump-tables"}
+	if k.IBT {
+		flags = append(flags, "-fcf-protection=branch", "-fpatchable-function-entry=16,16")
+	} else {
+		flags = append(flags, "-fcf-protection=none")
+	}
 	flags = slices.Clip(flags)
-	target := KernelTarget{Kernel: Kernel{Sizes: kernelSizes}, Modules: map[string]*object.File{}}
+	target := KernelTarget{Kernel: k, Modules: map[string]*object.File{}}
 	var linked []string
 	var compared []KernelUnit
 	for _, u := range append([]kernelUnit{{name: "base.c", text: kernelBase}}, units...) {
@@ -63,8 +73,13 @@ func compiledKernel(t testing.TB, dir string, units ...kernelUnit) (KernelTarget
 		require.NoError(t, os.WriteFile(path, []byte(u.text), 0o644))
 		name := strings.ReplaceAll(u.name, "/", "-")
 		args := slices.Clip(append(flags, path))
-		sections := slices.Clip(append(args, "-ffunction-sections", "-fdata-sections"))
 		plain := compile(t, dir, name+".o", args...)
+		recorded := plain
+		if k.IBT { // objtool has run over the kernel, not over its objects
+			args = slices.Clip(append(args, "-DRAW"))
+			recorded = compile(t, dir, name+".raw.o", args...)
+		}
+		sections := slices.Clip(append(args, "-ffunction-sections", "-fdata-sections"))
 		if u.module == "" {
 			linked = append(linked, plain)
 		} else {
@@ -74,7 +89,7 @@ func compiledKernel(t testing.TB, dir string, units ...kernelUnit) (KernelTarget
 			continue
 		}
 		compared = append(compared, KernelUnit{Module: u.module, Unit: Unit{
-			Source: u.name, Recorded: open(t, plain),
+			Source: u.name, Recorded: open(t, recorded),
 			Original: open(t, compile(t, dir, name+".original.o", sections...)),
 			Patched:  open(t, compile(t, dir, name+".patched.o", append(sections, "-DPATCHED")...)),
 		}})

@@ -15,6 +15,20 @@ struct static_key { int enabled; void *entries; };
 	".pushsection __jump_table,\"aw\"\n\t.balign 8\n\t.long 1b - ., %l[yes] - .\n\t.quad %c0 - .\n.popsection\n" \
 	: : "i" (&key) : : yes); if (0) { yes: on = 1; } on; })
 
+/* A jump that objtool makes a nop of, which RAW objects still have. */
+#ifdef RAW
+#define MARKED_JUMP ".byte 0xe9\n\t.long %l[yes] - . - 4\n"
+#else
+#define MARKED_JUMP ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+#endif
+#define MARKED_BRANCH(key) ({ int on = 0; asm goto("1:\t" MARKED_JUMP \
+	".pushsection __jump_table,\"aw\"\n\t.balign 8\n\t.long 1b - ., %l[yes] - .\n\t.quad %c0 + 2 - .\n.popsection\n" \
+	: : "i" (&key) : : yes); if (0) { yes: on = 1; } on; })
+
+/* What objtool lists. */
+#define RETURN_SITE asm volatile("1:\n\t.pushsection .return_sites,\"a\"\n\t.long 1b - .\n.popsection\n")
+#define SEAL(name) asm(".pushsection .ibt_endbr_seal,\"a\"\n\t.long " #name " - .\n.popsection\n")
+
 /* struct alt_instr: the place, the replacement, the feature, lengths */
 #define ALTERNATIVE(old, new) asm volatile("661:\t" old "\n662:\n" \
 	".pushsection .altinstructions,\"a\"\n\t.long 661b - .\n\t.long 663f - .\n\t.word 1\n\t.byte 662b - 661b\n\t.byte 664f - 663f\n.popsection\n" \

@@ -201,7 +201,7 @@ func (e *emitter) relocate(u *emittedUnit, n *node) error {
 // resolve finds what r in node n refers to.
 func (e *emitter) resolve(u *emittedUnit, n *node, typ isa.RelocType, r object.Reloc) (*object.BuildSymbol, int64, error) {
 	branch := n.isCode() && e.arch.IsBranch(n.data, r.Offset, r.Type)
-	if e.live != nil {
+	if e.live != nil && e.live.ibt && !branch && n.kind != kindSpecial {
 		if err := e.live.checkIndirect(e, u, n, typ, r); err != nil {
 			return nil, 0, err
 		}

@@ -3,6 +3,7 @@ package diff
 import (
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/openeuler/syscare/engine/isa"
@@ -15,19 +16,16 @@ import (
 // arch/x86/kernel/alternative.c. A new pointer to such a function would end in a panic.
 const sealedEntries = ".ibt_endbr_seal"
 
-// checkIndirect refuses a reference of the fix that takes the address of a function of the
-// shipped kernel which cannot be called by it.
+// checkIndirect refuses a reference of the fix, which is no branch, if it is the address of a
+// function of the shipped kernel that cannot be called by it.
 func (l *livepatch) checkIndirect(e *emitter, u *emittedUnit, n *node, typ isa.RelocType, r object.Reloc) error {
-	if !l.ibt || n.kind == kindSpecial || n.isCode() && e.arch.IsBranch(n.data, r.Offset, r.Type) {
-		return nil
-	}
 	t, s, err := l.addressOf(e, u, n, typ, r)
 	if err != nil || s == nil || u.original.takesAddress(u.pair, s.Name) {
 		return err
 	}
 	reachable, err := t.reachable(e.arch, s)
 	if err != nil {
-		return u.refuse(n.name, "%v", err)
+		return u.refuse(n.name, "it takes the address of %q: %v", s.Name, err)
 	}
 	if !reachable {
 		return u.refuse(n.name, "it takes the address of %q, which nothing did in the kernel that was shipped: a processor that checks indirect calls (IBT) would not let it be called by it. "+
@@ -54,28 +52,14 @@ func (l *livepatch) addressOf(e *emitter, u *emittedUnit, n *node, typ isa.Reloc
 		s, err := e.lookUp(owner, to.twin.primary)
 		return owner.target, s, err
 	}
-	if offset := r.Addend + map[bool]int64{true: 0, false: int64(typ.Size)}[typ.Kind == isa.Absolute]; offset != 0 {
+	t, s := u.target, u.target.global(r.Symbol)
+	if s == nil {
+		t, s = l.provider(u.target, r.Symbol)
+	}
+	if s == nil || s.Type != elf.STT_FUNC {
 		return nil, nil, nil
 	}
-	for _, t := range append([]*target{u.target, l.kernel}, l.others(u.target)...) {
-		if s := t.global(r.Symbol); s != nil {
-			if s.Type != elf.STT_FUNC {
-				return nil, nil, nil
-			}
-			return t, s, nil
-		}
-	}
-	return nil, nil, nil
-}
-
-// others are the modules but one.
-func (l *livepatch) others(but *target) (list []*target) {
-	for _, t := range l.modules {
-		if t != but {
-			list = append(list, t)
-		}
-	}
-	return list
+	return t, s, nil
 }
 
 // takesAddress reports whether something in the unit takes the address of a function.
@@ -107,8 +91,8 @@ func (t *target) reachable(arch *isa.Arch, s *object.Symbol) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if code == nil || t.kernel == nil {
-		return false, nil // its code is not in the package: it is not known
+	if code == nil {
+		return false, errors.New("whether it can be called by that is not known, for its code is not in the debuginfo package")
 	}
 	if arch.EntryOffset(code) == 0 {
 		return false, nil

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -272,23 +273,27 @@ func (l *livepatch) outside(e *emitter, u *emittedUnit, n *node, s *object.Symbo
 	if u.target == l.kernel {
 		return nil, u.refuse(n.name, "it refers to %q, which the kernel does not have", s.Name)
 	}
-	if found := l.kernel.global(s); found != nil {
-		if _, exported := l.exports[s.Name]; !exported {
+	t, found := l.provider(u.target, s)
+	if found != nil {
+		if _, exported := l.exports[s.Name]; t == l.kernel && !exported {
 			return nil, u.refuse(n.name, "it refers to %q, which the kernel does not export to modules", s.Name)
 		}
-		return l.reference(e, u, l.kernel, found, false)
-	}
-	var names []string
-	for name := range l.modules {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if found := l.modules[name].global(s); found != nil && name != u.target.module {
-			return l.reference(e, u, l.modules[name], found, false)
-		}
+		return l.reference(e, u, t, found, false)
 	}
 	return nil, u.refuse(n.name, "it refers to %q, which neither the kernel exports nor a module that %s depends on", s.Name, u.target.module)
+}
+
+// provider finds what of the kernel or of the other modules defines a symbol for a module.
+func (l *livepatch) provider(module *target, s *object.Symbol) (*target, *object.Symbol) {
+	if found := l.kernel.global(s); found != nil {
+		return l.kernel, found
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.modules)) {
+		if t := l.modules[name]; t != module && t.global(s) != nil {
+			return t, t.global(s)
+		}
+	}
+	return nil, nil
 }
 
 // redirect notes that n takes the place of a function, and adds the entries about it.

@@ -276,8 +276,7 @@ func killWithGuards(t *testing.T, pid int) {
 	require.NoError(t, err)
 	var children []byte
 	for _, list := range lists {
-		some, err := os.ReadFile(list)
-		require.NoError(t, err)
+		some, _ := os.ReadFile(list) // of a thread that may be gone
 		children = append(children, some...)
 	}
 	require.NoError(t, unix.Kill(pid, unix.SIGKILL))

@@ -51,14 +51,9 @@ func checkPath(path string) error {
 // Prepare configures the sources in source as the kernel in vmlinux was, into out. Config
 // is the configuration of that kernel.
 func Prepare(ctx context.Context, t *Tree, vmlinux *object.File, config []byte) error {
-	var err error
-	if t.Release, err = ReadRelease(vmlinux); err != nil {
+	if err := t.know(vmlinux, config); err != nil {
 		return err
 	}
-	if t.CC, err = compiler(config); err != nil {
-		return err
-	}
-	t.IBT = hasIBT(config)
 	if err := errors.Join(checkPath(t.Source), checkPath(t.Out)); err != nil {
 		return err
 	}
@@ -98,14 +93,20 @@ func Open(ctx context.Context, t *Tree, vmlinux *object.File) error {
 	if err != nil {
 		return err
 	}
+	if err := t.know(vmlinux, config); err != nil {
+		return err
+	}
+	t.Sizes, err = t.readSizes(ctx)
+	return err
+}
+
+// know sets what the kernel and its configuration say.
+func (t *Tree) know(vmlinux *object.File, config []byte) (err error) {
 	if t.Release, err = ReadRelease(vmlinux); err != nil {
 		return err
 	}
-	if t.CC, err = compiler(config); err != nil {
-		return err
-	}
 	t.IBT = hasIBT(config)
-	t.Sizes, err = t.readSizes(ctx)
+	t.CC, err = compiler(config)
 	return err
 }
 
